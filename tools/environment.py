@@ -1,8 +1,8 @@
 """Bring a virtual environment up to date with ``uv.lock``; `make` calls it before every target.
 
-It runs on the standard library of whatever ``python3`` the machine has, so it must not import anything else. The environment gets
-a pinned uv from PyPI, and uv then installs exactly what the lock says for the wanted groups. Calls add to what is there
-(``--inexact``): the environment of `make demo` is small, and `make lint` later adds to it.
+It runs on the standard library of whatever ``python3`` the machine has, so it must not import anything else. The
+environment gets a pinned uv from PyPI, and uv then installs exactly what the lock says for the wanted groups. Calls add
+to what is there (``--inexact``): the environment of `make demo` is small, and `make lint` later adds to it.
 """
 
 from __future__ import annotations
@@ -22,28 +22,33 @@ NEWEST_MINOR = 14
 
 
 def main() -> int:
-    """Set the environment up, unless the stamp says that nothing changed since the last time."""
+    """Set an environment up as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("venv", type=Path)
     parser.add_argument("--group", action="append", default=[], help="dependency group of pyproject.toml")
-    parser.add_argument("--python", default=None, help="interpreter to build on (default: the newest suitable one)")
+    parser.add_argument("--python", default=None, help="interpreter to build on (default: a suitable one on the path)")
     options = parser.parse_args()
+    set_up(options.venv, options.group, options.python)
+    return 0
 
-    venv: Path = options.venv.resolve()
-    stamp = venv / "fairway-stamps" / ("-".join(sorted(options.group)) or "plain")
+
+def set_up(venv: Path, groups: list[str], python: str | None = None) -> None:
+    """Create and fill the environment, unless its stamp says that nothing changed since the last time."""
+    venv = venv.resolve()
+    stamp = venv / "fairway-stamps" / ("-".join(sorted(groups)) or "plain")
     wanted = fingerprint()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return 0
-    ensure_venv(venv, options.python)
+    if stamp.exists() and stamp.read_text() == wanted and works(venv / "bin" / "python"):
+        return
+    print(f"setting up {venv.relative_to(ROOT)} ({', '.join(groups) or 'plain'})", file=sys.stderr)
+    ensure_venv(venv, python)
     ensure_uv(venv)
-    command = [venv / "bin" / "uv", "sync", "--quiet", "--locked", "--inexact", "--all-extras"]
-    for group in options.group:
+    command = [str(venv / "bin" / "uv"), "sync", "--quiet", "--locked", "--inexact", "--all-extras"]
+    for group in groups:
         command += ["--group", group]
-    print(f"setting up {venv.name} ({', '.join(options.group) or 'plain'})", file=sys.stderr)
-    subprocess.run(command, cwd=ROOT, env=uv_environment(venv), check=True)
+    if subprocess.run(command, cwd=ROOT, env=uv_environment(venv), check=False).returncode:
+        sys.exit(f"could not set up {venv}")
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted)
-    return 0
 
 
 def fingerprint() -> str:
@@ -55,7 +60,7 @@ def fingerprint() -> str:
 
 
 def uv_environment(venv: Path) -> dict[str, str]:
-    """Environment for uv: our interpreter, no downloads of others, and the certificates that pip trusts on this machine."""
+    """Environment for uv: our interpreter, no downloads of others, and the certificates that pip trusts here."""
     env = dict(os.environ)
     env.pop("VIRTUAL_ENV", None)
     env.update(UV_PROJECT_ENVIRONMENT=str(venv), UV_PYTHON=str(venv / "bin" / "python"), UV_PYTHON_DOWNLOADS="never")
@@ -74,32 +79,35 @@ def uv_environment(venv: Path) -> dict[str, str]:
 
 def ensure_venv(venv: Path, python: str | None) -> None:
     """Create the environment if it is missing or its interpreter has gone."""
-    if works(venv / "bin" / "python") and works(venv / "bin" / "pip", "--version"):
+    if works(venv / "bin" / "python") and works(venv / "bin" / "pip"):
         return
     interpreter = python or find_python()
     shutil.rmtree(venv, ignore_errors=True)
     venv.parent.mkdir(parents=True, exist_ok=True)
-    if subprocess.run([interpreter, "-c", "import ensurepip"], capture_output=True, check=False).returncode:
+    if not works(interpreter, "-c", "import ensurepip, venv"):
         # Debian and Ubuntu ship the interpreter without what a virtual environment needs.
-        version = subprocess.check_output([interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
-        subprocess.run([sys.executable, ROOT / "tools" / "system_packages.py", f"python{version.strip()}-venv"], check=True)
+        name = subprocess.check_output(
+            [interpreter, "-c", "import sys; print('python%d.%d-venv' % sys.version_info[:2])"], text=True
+        )
+        installer = [sys.executable, ROOT / "tools" / "system_packages.py", name.strip()]
+        if subprocess.run(installer, check=False).returncode:
+            sys.exit(1)
     subprocess.run([interpreter, "-m", "venv", venv], check=True)
 
 
 def ensure_uv(venv: Path) -> None:
     """Install the pinned uv into the environment."""
-    installed = subprocess.run([venv / "bin" / "uv", "--version"], capture_output=True, text=True, check=False) if (
-        (venv / "bin" / "uv").exists()
-    ) else None
-    if installed and installed.stdout.split()[1:2] == [UV.partition("==")[2]]:
-        return
+    uv = venv / "bin" / "uv"
+    if uv.exists():
+        installed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout.split()
+        if installed[1:2] == [UV.partition("==")[2]]:
+            return
     subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "--quiet", UV], check=True)
 
 
 def find_python() -> str:
     """``python3`` if it is new enough, else the newest suitable ``python3.x`` on the path."""
-    names = ["python3", *(f"python3.{minor}" for minor in range(NEWEST_MINOR, OLDEST[1] - 1, -1))]
-    for name in names:
+    for name in ["python3", *(f"python3.{minor}" for minor in range(NEWEST_MINOR, OLDEST[1] - 1, -1))]:
         found = shutil.which(name)
         if found and works(found, "-c", f"import sys; sys.exit(sys.version_info < {OLDEST})"):
             return found
@@ -109,9 +117,10 @@ def find_python() -> str:
 def works(program: Path | str, *arguments: str) -> bool:
     """Whether the program runs at all (a virtual environment dies with the interpreter it was made from)."""
     try:
-        return subprocess.run([program, *(arguments or ("--version",))], capture_output=True, check=False).returncode == 0
+        done = subprocess.run([program, *(arguments or ("--version",))], capture_output=True, check=False)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 if __name__ == "__main__":

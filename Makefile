@@ -1,0 +1,80 @@
+# The front door. Every target sets up what it needs; CI runs the same ones.
+
+PYTHON ?=
+PORT ?= 8000
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+# How long the long counts run; CI runs them with FAIRWAY_SOAK=1.
+FAIRWAY_SOAK ?= 20
+
+BIN := .venv/bin
+SETUP := python3 tools/environment.py .venv $(if $(PYTHON),--python $(PYTHON))
+SYSTEM := python3 tools/system_packages.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format coverage conformance soak bench docs wheel-test test-all clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: ## set .venv up with everything that development needs
+	@$(SETUP) --group test --group lint --group docs
+
+demo: ## run the chat of examples/chat on 127.0.0.1, PORT=8000
+	@$(SETUP)
+	@cd examples/chat && ../../$(BIN)/python manage.py migrate --verbosity 0
+	@cd examples/chat && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+
+test: ## run the tests (PYTEST_ARGS="-k gate" narrows them)
+	@$(SETUP) --group test
+	@$(SYSTEM) --optional chromium redis-server
+	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" $(PYTEST_ARGS)
+
+coverage: ## run the tests and hold the gates: 95 % of branches, and a test file for each module
+	@$(SETUP) --group test
+	@$(SYSTEM) --optional chromium redis-server
+	@$(BIN)/python tools/module_tests.py
+	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: ## ruff, mypy strict, import contracts, news fragments
+	@$(SETUP) --group lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/module_size.py
+
+format: ## let ruff put the code into shape
+	@$(SETUP) --group lint
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+conformance: ## run the Autobahn WebSocket suite against Fairway (AUTOBAHN_CASES="9.* 12.*" narrows it)
+	@$(SETUP) --group test
+	@$(BIN)/python -m pytest -m conformance --timeout 3000 -s tests/conformance $(PYTEST_ARGS)
+
+soak: ## run the long counts (FAIRWAY_SOAK=1 is the short form that CI runs)
+	@$(SETUP) --group test
+	@$(SYSTEM) --optional chromium redis-server
+	@FAIRWAY_SOAK=$(FAIRWAY_SOAK) $(BIN)/python -m pytest -m soak --timeout 3000 $(PYTEST_ARGS)
+
+bench: ## compare with the bare event loop and with Channels 4, and write the tables
+	@$(SETUP) --group bench
+	@$(SYSTEM) redis-server
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+docs: ## build the documentation in docs/_build; a warning is an error
+	@$(SETUP) --group docs
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "documentation: docs/_build/index.html"
+
+wheel-test: ## build the wheel and use it in an environment of its own
+	@$(SETUP)
+	@$(BIN)/python tools/wheel_test.py
+
+test-all: ## run the tests on every supported Python that this machine has
+	@$(SYSTEM) --optional chromium redis-server
+	@python3 tools/test_all.py $(PYTEST_ARGS)
+
+clean: ## remove what runs and builds have left, and the environments
+	rm -rf .venv .venvs .cache docs/_build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

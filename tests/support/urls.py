@@ -1,0 +1,3 @@
+"""No pages; a test that needs some brings its own URLconf."""
+
+urlpatterns: list[object] = []
