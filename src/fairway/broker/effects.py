@@ -1,0 +1,229 @@
+"""What passes between the rooms around a broker: the vocabulary, without behaviour.
+
+* An **effect** is one thing a consumer run wants done; its outbox is an ordered list of them.
+* An **envelope** is what travels beside a message's encoded body; the broker never looks into a body.
+* An **inbox item** is what a broker tells the server that owns a connection. Items are typed, so nothing that an
+  application can put into a message body is ever mistaken for one.
+* A **signal** is what the broker tells the shell around it: the only way a pure broker can act on the world.
+
+All are msgspec structs: they cost a tenth of a dataclass to make, and encode themselves where a wire needs it.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Policy(IntEnum):
+    """What happens to a message whose worker is gone."""
+
+    AGAIN = 0
+    """Delivered again: at least once."""
+    ONCE = 1
+    """Never delivered twice: its connection is told that it was lost."""
+
+
+class Envelope(Struct, gc=False):
+    """What travels beside a body.
+
+    `order` is the message's place in its connection, -1 without one. `attempt` counts deliveries from 1.
+    `expires` is a point on the broker's clock, or None. `state` is the connection's state, packed per key.
+    `retries` counts how often `ConsumeLater` has put the message back.
+    """
+
+    id: str
+    channel: str
+    reply_channel: str = ""
+    order: int = -1
+    attempt: int = 1
+    policy: Policy = Policy.AGAIN
+    expires: float | None = None
+    state: dict[str, bytes] | None = None
+    retries: int = 0
+
+
+class Delivery(Struct, gc=False):
+    """A message handed to a worker, with the receipt that commits it."""
+
+    envelope: Envelope
+    body: bytes
+    receipt: int
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+class Send(Struct, gc=False, tag="send"):
+    """One message for one channel. `id` names it for good, so that a repeat can be dropped; "" lets the broker choose."""
+
+    channel: str
+    body: bytes
+    reply_channel: str = ""
+    state: dict[str, bytes] | None = None
+    id: str = ""
+
+
+class GroupSend(Struct, gc=False, tag="group"):
+    """One message for every member of a group. `typed` messages go to the members' consumers, others to their sockets."""
+
+    group: str
+    body: bytes
+    typed: bool = False
+    id: str = ""
+
+
+class SaveState(Struct, gc=False, tag="state"):
+    """Changes to a connection's state, packed per key; None removes the key."""
+
+    channel: str
+    changes: dict[str, bytes | None]
+
+
+class Grant(Struct, gc=False, tag="grant"):
+    """Allow the server to send `size` more body bytes of the request behind `channel`."""
+
+    channel: str
+    size: int
+
+
+Effect = Send | GroupSend | SaveState | Grant
+
+
+class Ending(IntEnum):
+    """What a commit does with the connection's gate."""
+
+    DONE = 0
+    """The message is consumed: its connection's next one may go out."""
+    LATER = 1
+    """`ConsumeLater`: the same message comes again after a pause, and the next one waits."""
+
+
+# --- what a server reads from its inbox ------------------------------------------------------------------------------
+
+
+class Frame(Struct, gc=False, tag="frame"):
+    """A message for one connection."""
+
+    channel: str
+    body: bytes
+
+
+class GroupFrame(Struct, gc=False, tag="group"):
+    """A group message; the server takes it to every member it holds. `typed` ones go through each member's gate."""
+
+    group: str
+    body: bytes
+    typed: bool
+    id: str
+
+
+class Done(Struct, gc=False, tag="done"):
+    """The connection's messages up to and including `order` are consumed."""
+
+    channel: str
+    order: int
+
+
+class Add(Struct, gc=False, tag="add"):
+    """The connection joins a group. `generation` is what `leave` must name when the last local member has left."""
+
+    group: str
+    channel: str
+    generation: int
+
+
+class Discard(Struct, gc=False, tag="discard"):
+    """The connection leaves a group."""
+
+    group: str
+    channel: str
+
+
+class State(Struct, gc=False, tag="state"):
+    """The connection's state changes."""
+
+    channel: str
+    changes: dict[str, bytes | None]
+
+
+class Abandoned(Struct, gc=False, tag="abandoned"):
+    """The message will not be consumed: `reason` is "attempts", "lost" (its worker died, policy once) or "retries"."""
+
+    channel: str
+    order: int
+    reason: str
+    attempts: int
+
+
+class Refused(Struct, gc=False, tag="refused"):
+    """A message that the server submitted found no room: `reason` is "capacity" or "memory"."""
+
+    channel: str
+    order: int
+    source: str
+    reason: str
+
+
+class Credit(Struct, gc=False, tag="credit"):
+    """The worker took `size` bytes of the request body; so many more may travel."""
+
+    channel: str
+    size: int
+
+
+class OwnerGone(Struct, gc=False, tag="owner_gone"):
+    """The process that owned the channels below `prefix` has died."""
+
+    prefix: str
+
+
+class Ask(Struct, gc=False, tag="ask"):
+    """A question only the owner of the connections can answer: "members" of a group, "state" of a channel."""
+
+    token: int
+    question: str
+    about: str
+
+
+Item = Frame | GroupFrame | Done | Add | Discard | State | Abandoned | Refused | Credit | OwnerGone | Ask
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+class Deliver(Struct, gc=False, tag="deliver"):
+    """Hand this delivery to the session that asked for one."""
+
+    session: int
+    delivery: Delivery
+
+
+class Readable(Struct, gc=False, tag="readable"):
+    """The owner's inbox was empty and is not any more."""
+
+    owner: int
+
+
+class Settled(Struct, gc=False, tag="settled"):
+    """A publish that waited for room is over: `error` is "" or the reason it was refused."""
+
+    token: int
+    error: str
+
+
+class Answered(Struct, gc=False, tag="answered"):
+    """An owner answered a question (`Ask`)."""
+
+    token: int
+    answer: Any
+
+
+class Mislaid(Struct, gc=False, tag="mislaid"):
+    """A message ended without being consumed, and somebody should read about it in the log."""
+
+    envelope: Envelope
+    reason: str
+
+
+Signal = Deliver | Readable | Settled | Answered | Mislaid

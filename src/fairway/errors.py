@@ -1,0 +1,196 @@
+"""Every error Fairway raises, and whose fault each one is.
+
+::
+
+    FairwayError
+    ├── UsageError                 your fault: the call or the setting is wrong
+    │   ├── InvalidName            TypeError: a channel or group name outside the grammar
+    │   ├── InvalidMessage         ValueError: a message that cannot travel, with the key that is wrong
+    │   ├── MessageTooLarge        the encoded message is above the limit
+    │   ├── InvalidLayerSetting    ValueError: CHANNEL_LAYERS or a layer URL
+    │   └── MissingExtra           ImportError: an optional dependency, with its pip line
+    ├── PeerError                  the peer's fault: carries the HTTP status and the close code to answer with
+    │   ├── BadRequest             400 / 1002
+    │   ├── RequestTooLarge        413 / 1009
+    │   ├── HeadersTooLarge        431 / 1002
+    │   ├── UnsupportedVersion     505 / 1002
+    │   ├── FrameError             1002: a frame that breaks RFC 6455
+    │   ├── InvalidData            1007: text that is not UTF-8
+    │   ├── MessageTooBig          1009: a message above the limit, inflated or not, or in too many fragments
+    │   └── RateExceeded           429 / 1008
+    ├── BackendError               the backend's fault, or the way there
+    │   ├── ChannelFull            the channel has no room; try later
+    │   ├── ChannelGone            the connection that this very consumer answers has ended
+    │   ├── DeliveryLost           the receipt is no longer held: someone else has the message now
+    │   └── LayerUnavailable       the broker cannot be reached, or did not answer in time
+    └── Decision                   no fault: what a consumer or view raises to say how it ends
+        ├── ConsumeLater           put the message back, try again in a moment
+        ├── DenyConnection         refuse a WebSocket during the handshake
+        ├── ResponseLater          somebody else will answer this request
+        ├── RequestAborted         the client went away while its body was read
+        └── RequestTimeout         the body took too long
+"""
+
+from http import HTTPStatus
+
+
+class FairwayError(Exception):
+    """The root: catching it catches everything Fairway raises on purpose."""
+
+
+class UsageError(FairwayError):
+    """Something in the calling code or the settings is wrong; the text says what, and the remedy."""
+
+
+class InvalidName(UsageError, TypeError):
+    """A channel or group name is outside the grammar (message standard, section 2)."""
+
+
+class InvalidMessage(UsageError, ValueError):
+    """A message cannot travel. `key` is the path of the offending key, `""` for the message itself."""
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+class MessageTooLarge(UsageError):
+    """An encoded message of `size` bytes is above `limit` bytes."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(what, size, limit)
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.size:,} bytes, above the limit of {self.limit:,}"
+
+
+class InvalidLayerSetting(UsageError, ValueError):
+    """A layer's settings cannot be used. The text names the setting, the value and the remedy."""
+
+
+class MissingExtra(UsageError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an extra that is not installed: pip install 'fairway[{extra}]'")
+        self.extra = extra
+
+
+class PeerError(FairwayError):
+    """The peer broke a rule. `status` answers an HTTP request, `close_code` an open WebSocket."""
+
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    close_code: int = 1002
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BadRequest(PeerError):
+    """A malformed HTTP request; the connection is closed after the answer."""
+
+
+class RequestTooLarge(PeerError):
+    """A request body above the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    close_code = 1009
+
+
+class HeadersTooLarge(PeerError):
+    """A request line, a header block or a trailer block above its limit, in bytes or in lines."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+class UnsupportedVersion(PeerError):
+    """A protocol version that this server does not speak."""
+
+    status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+
+
+class FrameError(PeerError):
+    """A frame that RFC 6455 forbids."""
+
+
+class InvalidData(PeerError):
+    """A text message or a close reason that is not UTF-8."""
+
+    close_code = 1007
+
+
+class MessageTooBig(PeerError):
+    """A WebSocket message above the limit in bytes (after inflating) or in fragments."""
+
+    close_code = 1009
+
+
+class RateExceeded(PeerError):
+    """Too many connections or messages in a short time."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    close_code = 1008
+
+
+class BackendError(FairwayError):
+    """The layer could not do what was asked."""
+
+
+class ChannelFull(BackendError):
+    """`channel` has no room for one more message."""
+
+    def __init__(self, channel: str, reason: str = "at capacity") -> None:
+        super().__init__(channel, reason)
+        self.channel = channel
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} is full ({self.reason})"
+
+
+class ChannelGone(BackendError):
+    """The connection behind `channel` ended while its message was being consumed, so nobody waits for an answer.
+
+    Only an immediate publish from inside the run (`Reader.publish`) tells; it is how a streaming view learns that its
+    client went away. Everywhere else a message for a connection that is gone is dropped quietly.
+    """
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(f"the connection {channel!r} has ended")
+        self.channel = channel
+
+
+class DeliveryLost(BackendError):
+    """The delivery was given to someone else (its reader was taken for dead), so nothing was published."""
+
+
+class LayerUnavailable(BackendError):
+    """The layer cannot be reached, is closed, or gave no answer in time."""
+
+
+class Decision(FairwayError):
+    """Raised by a consumer or a view to say how it ends."""
+
+
+class ConsumeLater(Decision):
+    """Put the message back on its channel; it is tried again after a growing pause, at most 10 times."""
+
+
+class DenyConnection(Decision):
+    """Refuse the WebSocket that is connecting: 403 before the handshake completes."""
+
+
+class ResponseLater(Decision):
+    """Raised in a view: the answer will come from elsewhere, on `request.reply_channel`."""
+
+
+class RequestAborted(Decision):
+    """The client went away while the request body was being read."""
+
+
+class RequestTimeout(Decision):
+    """The request body took too long to arrive."""

@@ -1,0 +1,258 @@
+"""The contract of a channel layer: what every backend promises, and all that a server or a worker knows of it.
+
+Promises, each of them held by `fairway.testing.layer_conformance`:
+
+* **Atomic.** The effects of a commit appear together with the acknowledgement of its delivery, or not at all. A
+  commit whose receipt is no longer held publishes nothing and raises `DeliveryLost`.
+* **At least once, committed at most once.** A delivery whose reader dies goes to another reader with attempt + 1.
+* **In order.** What one sender sends to a reply channel, and one session's sends to a group, arrive in that order.
+* **A membership is sure.** Once `group_add` has returned, every send that begins later reaches the member.
+* **Isolated.** A message is encoded when it is sent; changing it afterwards changes nothing.
+* **Bounded.** Every queue has a limit and says what happens beyond it (`fairway.limits.BrokerLimits`).
+* **Cancellable.** Cancelling any coroutine of a layer leaves it as if the call had either happened or not.
+
+The blocking and the asyncio form of a verb (`a` prefix) do the same. Sizes are bytes, times are seconds.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from fairway.broker.effects import Delivery, Effect, Ending, Envelope, GroupSend, Item, Send
+from fairway.layers.codec import encode_message
+from fairway.names import check_channel, check_group
+
+
+class ChannelStatistics(Struct, frozen=True, kw_only=True):
+    """One normal channel at one moment."""
+
+    waiting: int
+    waiting_bytes: int
+    leased: int
+    readers: int
+
+
+class LayerStatistics(Struct, frozen=True, kw_only=True):
+    """A layer at one moment; the counters run since it was made."""
+
+    channels: dict[str, ChannelStatistics]
+    groups: int
+    sessions: int
+    owners: int
+    held_bytes: int
+    dead_letters: int
+    delivered: int
+    committed: int
+    repeats_dropped: int
+    group_sends_dropped: int
+    expired: int
+
+
+class Reader(ABC):
+    """One session: it takes deliveries from its channels and commits them. Threads and coroutines may share it."""
+
+    @abstractmethod
+    def receive(self, timeout: float | None = None) -> Delivery | None:
+        """Wait for the next delivery, at most `timeout` seconds (None: for ever).
+
+        Returns None when the time is over, and once the reader is paused or closed.
+        """
+
+    @abstractmethod
+    async def areceive(self, timeout: float | None = None) -> Delivery | None:
+        """Do as `receive`."""
+
+    @abstractmethod
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """Acknowledge the delivery and publish its outbox, in one step. Never waits for room in a channel.
+
+        Raises:
+            DeliveryLost: the receipt is no longer held; nothing was published.
+        """
+
+    @abstractmethod
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """Do as `commit`."""
+
+    @abstractmethod
+    def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """Publish at once, from inside a consumer run (`immediately=True`).
+
+        The first message for the delivery's own reply channel makes the delivery one that is never repeated, in the
+        same step: a response that has begun is not begun twice.
+
+        Raises:
+            DeliveryLost: the receipt is no longer held and `effect` is for the delivery's own reply channel.
+            ChannelFull: as `Layer.publish`.
+            ChannelGone: `effect` is for the delivery's own reply channel, and its connection has ended.
+        """
+
+    @abstractmethod
+    async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """Do as `publish`."""
+
+    @abstractmethod
+    def release(self, delivery: Delivery) -> None:
+        """Give a delivery back, not begun: it goes to the front of its channel, its attempt unchanged."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Take no more deliveries; when this has returned, none will come, and those not begun went back."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the session. What it still holds is treated as if its process had died."""
+
+
+class Inbox(ABC):
+    """What the owner of reply channels reads and writes. Belongs to one event loop; no method ever waits."""
+
+    @abstractmethod
+    def drain(self) -> list[Item]:
+        """Take all items that have come since the last time, in order."""
+
+    @abstractmethod
+    def submit(self, envelope: Envelope, body: bytes) -> None:
+        """Send a connection's message to the workers. A `Refused` item comes back when there is no room for it."""
+
+    @abstractmethod
+    def leave(self, group: str, generation: int) -> None:
+        """Say that no connection here is a member any more, as of the add with that generation."""
+
+    @abstractmethod
+    def answer(self, token: int, answer: Any) -> None:
+        """Answer an `Ask`."""
+
+    @abstractmethod
+    def congest(self, channel: str) -> None:
+        """Say that a connection's client reads slowly: direct sends to it wait or raise `ChannelFull`."""
+
+    @abstractmethod
+    def depart(self, channel: str) -> None:
+        """Say that a connection ended while a message of it is being consumed, so that its consumer can notice.
+
+        Taken back by `relieve`, once the message is done.
+        """
+
+    @abstractmethod
+    def relieve(self, channel: str) -> None:
+        """Take `congest` and `depart` back: the broker keeps nothing about the connection any more."""
+
+    @abstractmethod
+    def has_reader(self, channel: str) -> bool:
+        """Say whether a worker reads this channel; optional messages are not sent where nobody does."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the prefixes up. Messages for them are dropped from now on."""
+
+
+class Layer(ABC):
+    """A transport for messages between servers, workers and everything else. Safe to share between threads."""
+
+    @abstractmethod
+    def publish(self, effect: Effect, timeout: float = 0) -> None:
+        """Publish one effect, outside any consumer run; wait up to `timeout` seconds while there is no room.
+
+        For a reply channel there is room while its client has taken what was sent before.
+
+        Raises:
+            ChannelFull: no room for a `Send` in that time. A `GroupSend` never raises it.
+            LayerUnavailable: the layer is closed or cannot be reached.
+        """
+
+    @abstractmethod
+    async def apublish(self, effect: Effect, timeout: float = 0) -> None:
+        """Do as `publish`."""
+
+    def send(self, channel: str, message: Mapping[str, Any], timeout: float = 0) -> None:
+        """Encode `message` and publish it to `channel`.
+
+        Raises:
+            InvalidName, InvalidMessage, MessageTooLarge: the call is wrong, and says where.
+            ChannelFull, LayerUnavailable: as `publish`.
+        """
+        self.publish(Send(check_channel(channel), encode_message(message)), timeout)
+
+    async def asend(self, channel: str, message: Mapping[str, Any], timeout: float = 0) -> None:
+        """Do as `send`."""
+        await self.apublish(Send(check_channel(channel), encode_message(message)), timeout)
+
+    def send_group(self, group: str, message: Mapping[str, Any]) -> None:
+        """Encode `message` and publish it to every member of `group`. Raises as `send`, but never `ChannelFull`."""
+        self.publish(GroupSend(check_group(group), encode_message(message), typed="type" in message))
+
+    async def asend_group(self, group: str, message: Mapping[str, Any]) -> None:
+        """Do as `send_group`."""
+        await self.apublish(GroupSend(check_group(group), encode_message(message), typed="type" in message))
+
+    @abstractmethod
+    def group_add(self, group: str, channel: str) -> None:
+        """Make `channel` a member of `group`; confirmed when it returns. Nothing happens for a connection that is gone."""
+
+    @abstractmethod
+    async def agroup_add(self, group: str, channel: str) -> None:
+        """Do as `group_add`."""
+
+    @abstractmethod
+    def group_discard(self, group: str, channel: str) -> None:
+        """End a membership; nothing happens when there is none."""
+
+    @abstractmethod
+    async def agroup_discard(self, group: str, channel: str) -> None:
+        """Do as `group_discard`."""
+
+    @abstractmethod
+    def group_channels(self, group: str) -> list[str]:
+        """Return the members of `group`, asking the servers that hold them.
+
+        Raises:
+            LayerUnavailable: a server gave no answer in time.
+        """
+
+    @abstractmethod
+    async def agroup_channels(self, group: str) -> list[str]:
+        """Do as `group_channels`."""
+
+    @abstractmethod
+    def state(self, reply_channel: str) -> dict[str, bytes]:
+        """Return the state of a connection, packed per key, asking its server; empty when it is gone.
+
+        Raises:
+            LayerUnavailable: the server gave no answer in time.
+        """
+
+    @abstractmethod
+    async def astate(self, reply_channel: str) -> dict[str, bytes]:
+        """Do as `state`."""
+
+    @abstractmethod
+    def reader(self, channels: Collection[str], window: int = 1) -> Reader:
+        """Open a session that reads `channels`; it may hold `window` deliveries that nobody waits for.
+
+        A channel that ends in `!` is a prefix that the session owns: it reads all channels below it.
+
+        Raises:
+            InvalidName: one of the channels cannot be read.
+        """
+
+    @abstractmethod
+    def inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
+        """Own the channels below `prefixes` (each ends in `!`).
+
+        `on_readable` is called, from any thread and holding no lock, when the inbox stops being empty.
+        """
+
+    @abstractmethod
+    def statistics(self) -> LayerStatistics:
+        """Return what the layer holds at this moment."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Drop all messages and all groups. Sessions and inboxes stay open. For tests."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let everything go; whoever waits is told. Calling it twice is fine."""

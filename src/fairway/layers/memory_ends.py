@@ -1,0 +1,186 @@
+"""The two ends of a memory layer: the reader that a worker holds, and the inbox that a server holds."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
+from fairway.broker.inbox import Mark
+from fairway.layers.base import Inbox, Reader
+from fairway.layers.waiters import UNSETTLED, BlockingWaiter, LoopWaiter, Waiter
+
+if TYPE_CHECKING:
+    from fairway.layers.memory import MemoryLayer
+
+
+class MemoryReader(Reader):
+    """A session of a memory layer. Each thread or coroutine that waits here is one delivery of demand."""
+
+    def __init__(self, layer: "MemoryLayer", session: int) -> None:
+        self._layer = layer
+        self._broker = layer.broker
+        self._session = session
+        self._idle: deque[Waiter] = deque()
+        self._stopped = False
+
+    # --- called by the layer, under its lock -------------------------------------------------------------------------
+
+    def settle(self, delivery: Delivery, calls: list[Callable[[], None]]) -> None:
+        """Give a delivery to the one who has waited longest. There is one: the broker hands out on demand only."""
+        waiter = self._idle.popleft()
+        waiter.result = delivery
+        calls.append(waiter.wake)
+
+    # --- receiving ---------------------------------------------------------------------------------------------------
+
+    def receive(self, timeout: float | None = None) -> Delivery | None:
+        """See `Reader.receive`."""
+        waiter = BlockingWaiter()
+        if not self._stand_in(waiter):
+            return None
+        try:
+            waiter.wait(timeout)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        return self._step_out(waiter)
+
+    async def areceive(self, timeout: float | None = None) -> Delivery | None:
+        """See `Reader.areceive`."""
+        waiter = LoopWaiter()
+        if not self._stand_in(waiter):
+            return None
+        try:
+            await waiter.wait(timeout)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        return self._step_out(waiter)
+
+    def _stand_in(self, waiter: Waiter) -> bool:
+        if self._stopped or self._layer.closed:
+            return False
+        return self._layer.run(self._queue_up, waiter)
+
+    def _queue_up(self, waiter: Waiter) -> bool:
+        if self._stopped:
+            return False
+        self._idle.append(waiter)
+        self._broker.demand(self._session, 1, time.monotonic())
+        return True
+
+    def _step_out(self, waiter: Waiter) -> Delivery | None:
+        if waiter.result is UNSETTLED and not self._layer.closed:
+            self._layer.run(self._leave_queue, waiter)
+        result = waiter.result
+        return None if result is UNSETTLED else result
+
+    def _leave_queue(self, waiter: Waiter) -> None:
+        if waiter.result is UNSETTLED and waiter in self._idle:
+            self._idle.remove(waiter)
+            self._broker.demand(self._session, -1, time.monotonic())
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """End an interrupted wait: a delivery that came all the same goes back."""
+        delivery = self._step_out(waiter)
+        if delivery is not None:
+            self.release(delivery)
+
+    # --- what follows a delivery -------------------------------------------------------------------------------------
+
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """See `Reader.commit`."""
+        self._layer.run(self._broker.commit, self._session, delivery.receipt, outbox, ending, time.monotonic())
+
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """See `Reader.acommit`."""
+        self.commit(delivery, outbox, ending)
+
+    def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """See `Reader.publish`."""
+        args = (self._session, delivery, effect)
+        self._layer.begin_wait(self._broker.publish_during, args, effect, timeout)
+
+    async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """See `Reader.apublish`."""
+        args = (self._session, delivery, effect)
+        await self._layer.abegin_wait(self._broker.publish_during, args, effect, timeout)
+
+    def release(self, delivery: Delivery) -> None:
+        """See `Reader.release`."""
+        if not self._layer.closed:
+            self._layer.run(self._broker.release, self._session, delivery.receipt)
+
+    # --- stopping ----------------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """See `Reader.pause`."""
+        if not self._layer.closed:
+            self._layer.run(self._broker.pause, self._session)
+        self.dismiss()
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        if not self._layer.closed:
+            self._layer.forget_reader(self._session)
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Let everyone who waits here go, with nothing."""
+        self._stopped = True
+        while self._idle:
+            waiter = self._idle.popleft()
+            if waiter.result is UNSETTLED:
+                waiter.result = None
+                waiter.wake()
+
+
+class MemoryInbox(Inbox):
+    """An owner's end of a memory layer."""
+
+    def __init__(self, layer: "MemoryLayer", owner: int) -> None:
+        self._layer = layer
+        self._owners = layer.broker.owners
+        self._owner = owner
+        self._closed = False
+
+    def drain(self) -> list[Item]:
+        """See `Inbox.drain`."""
+        if self._closed or self._layer.closed:
+            return []
+        return self._layer.run(self._owners.drain, self._owner)
+
+    def submit(self, envelope: Envelope, body: bytes) -> None:
+        """See `Inbox.submit`."""
+        self._layer.submit(self._owner, envelope, body)
+
+    def leave(self, group: str, generation: int) -> None:
+        """See `Inbox.leave`."""
+        self._layer.run(self._owners.leave, self._owner, group, generation)
+
+    def answer(self, token: int, answer: Any) -> None:
+        """See `Inbox.answer`."""
+        self._layer.run(self._layer.broker.answer, token, answer)
+
+    def congest(self, channel: str) -> None:
+        """See `Inbox.congest`."""
+        self._layer.run(self._owners.mark, self._owner, channel, Mark.CONGESTED)
+
+    def depart(self, channel: str) -> None:
+        """See `Inbox.depart`."""
+        self._layer.run(self._owners.mark, self._owner, channel, Mark.DEPARTED)
+
+    def relieve(self, channel: str) -> None:
+        """See `Inbox.relieve`."""
+        self._layer.run(self._owners.mark, self._owner, channel, None)
+
+    def has_reader(self, channel: str) -> bool:
+        """See `Inbox.has_reader`."""
+        return self._layer.broker.post.readers(channel) > 0
+
+    def close(self) -> None:
+        """See `Inbox.close`."""
+        if not self._closed and not self._layer.closed:
+            self._layer.forget_inbox(self._owner)
+        self._closed = True
