@@ -1,3 +1,53 @@
-"""Fairway, the realtime layer for Django."""
+"""Fairway, the realtime layer for Django.
+
+The names below are the public face. Each is imported when it is first asked for, so `import fairway` configures
+nothing and pulls in no Django.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fairway.channel import Channel, Group, Message
+    from fairway.conf import channel_layers
+    from fairway.routing import include, route, route_class
 
 __version__ = "0.1.0.dev0"
+
+DEFAULT_CHANNEL_LAYER = "default"
+"""The alias that is meant wherever none is named."""
+
+_HOMES = {
+    "Channel": "fairway.channel",
+    "Group": "fairway.channel",
+    "Message": "fairway.channel",
+    "channel_layers": "fairway.conf",
+    "include": "fairway.routing",
+    "route": "fairway.routing",
+    "route_class": "fairway.routing",
+}
+
+__all__ = [
+    "DEFAULT_CHANNEL_LAYER",
+    "Channel",
+    "Group",
+    "Message",
+    "__version__",
+    "channel_layers",
+    "include",
+    "route",
+    "route_class",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

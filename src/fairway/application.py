@@ -1,0 +1,175 @@
+"""The callable that a worker runs: a delivery becomes a message, the routing finds its consumer, Django is cared for.
+
+Around each consumer: the signals, and the database connections as Django has it around each request. Connections that
+are broken or too old are closed before and after; inside a transaction, as in a test case, nothing is touched.
+
+What the routing leaves over:
+
+===========================  ===========================================================================
+``http.request``             Django's views
+``websocket.connect``        accepted when another channel routes this path, else 404 and a line in the log
+the other websocket channels  dropped: the connection's messages must be read by someone
+any other channel            an error in the log
+===========================  ===========================================================================
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, iscoroutinefunction, sync_to_async
+from django.db import connections
+
+from fairway.broker.effects import Delivery
+from fairway.channel import Message
+from fairway.layers.base import Layer
+from fairway.layers.codec import decode_message
+from fairway.routing import Consumer, Router
+from fairway.signals import consumer_finished, consumer_started
+from fairway.worker.loop import Worker
+from fairway.worker.outbox import Outbox
+
+logger = logging.getLogger("fairway.routing")
+
+WEBSOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.event", "websocket.disconnect")
+LATER_CHANNELS = WEBSOCKET_CHANNELS[1:]
+"""A path is routed when one of these is, though its connect is not."""
+
+
+class DjangoApplication:
+    """Runs the consumers of one layer.
+
+    Parameters:
+        layer: where the messages come from.
+        router: who consumes them.
+        http_consumer: takes the requests that the routing does not; Django's views when None.
+    """
+
+    def __init__(self, layer: Layer, router: Router, *, http_consumer: Consumer | None = None) -> None:
+        self.layer = layer
+        self.router = router
+        self.channels = sorted({*router.channels, *WEBSOCKET_CHANNELS, "http.request"})
+        self._fallbacks: dict[str, Callable[..., Any]] = {
+            "http.request": http_consumer or _view_consumer(),
+            "websocket.connect": self.connect_unrouted,
+            "websocket.receive": _ignore,
+            "websocket.event": _drop_event,
+            "websocket.disconnect": _ignore,
+        }
+
+    def prepare(self, delivery: Delivery) -> "ConsumerCall":
+        """Decode and route one delivery."""
+        envelope = delivery.envelope
+        message = Message(decode_message(delivery.body), envelope.channel, self.layer, envelope=envelope)
+        found = self.router.match(message)
+        if found is not None:
+            return ConsumerCall(message, found[0], found[1])
+        return ConsumerCall(message, self._fallbacks.get(envelope.channel, _drop), {})
+
+    def leave_thread(self) -> None:
+        """Close the database connections of this thread."""
+        connections.close_all()
+
+    def connect_unrouted(self, message: Message, **_kwargs: Any) -> None:
+        """Decide about a socket whose connect nobody consumes."""
+        if message.reply_channel is None:
+            return
+        probe = {key: message[key] for key in ("reply_channel", "path") if key in message}
+        if any(self.router.covers(Message(probe, channel, self.layer)) for channel in LATER_CHANNELS):
+            message.reply_channel.send({"accept": True})
+            return
+        logger.warning("Not Found: %.200r (no WebSocket consumer for this path)", message.get("path"))
+        message.reply_channel.send({"reject": {"status": 404}})
+
+
+class ConsumerCall:
+    """One message and its consumer."""
+
+    __slots__ = ("consumer", "is_coroutine", "kwargs", "message")
+
+    def __init__(self, message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> None:
+        self.message = message
+        self.consumer = consumer
+        self.kwargs = kwargs
+        self.is_coroutine = is_coroutine_consumer(consumer)
+
+    def run(self, outbox: Outbox) -> None:
+        """Run a blocking consumer in this thread."""
+        tend_connections()
+        try:
+            if consumer_started.receivers:
+                consumer_started.send(Worker, environ={})
+            result = self.consumer(self.message, **self.kwargs)
+            if inspect.iscoroutine(result):  # a coroutine consumer that did not look like one
+                async_to_sync(_awaited)(result)
+        finally:
+            try:
+                outbox.save_state()
+            finally:
+                if consumer_finished.receivers:
+                    consumer_finished.send_robust(Worker)
+                tend_connections()
+
+    async def arun(self, outbox: Outbox) -> None:
+        """Run a coroutine consumer. Blocking code that it awaits (the ORM) gets a thread of its own."""
+        async with ThreadSensitiveContext() as context:
+            try:
+                if consumer_started.receivers:
+                    await consumer_started.asend(Worker, environ={})
+                await self.consumer(self.message, **self.kwargs)
+            finally:
+                try:
+                    outbox.save_state()
+                finally:
+                    if consumer_finished.receivers:
+                        await consumer_finished.asend_robust(Worker)
+                    # That thread ends with this context, and its connections would linger until they are collected.
+                    if context in SyncToAsync.context_to_thread_executor:
+                        await sync_to_async(connections.close_all)()
+
+
+def tend_connections() -> None:
+    """Do for a message what Django does before and after a request: forget old queries, close stale connections."""
+    for connection in connections.all(initialized_only=True):
+        connection.queries_log.clear()
+        connection.close_if_unusable_or_obsolete()
+
+
+def is_coroutine_consumer(consumer: Consumer) -> bool:
+    """Say whether calling a consumer makes a coroutine."""
+    try:
+        return _is_coroutine_consumer(consumer)
+    except TypeError:  # it cannot be hashed
+        return bool(_is_coroutine_consumer.__wrapped__(consumer))
+
+
+@lru_cache(maxsize=1024)
+def _is_coroutine_consumer(consumer: Consumer) -> bool:
+    if isinstance(consumer, type):
+        return False
+    return iscoroutinefunction(consumer) or iscoroutinefunction(getattr(consumer, "__call__", None))  # noqa: B004
+
+
+async def _awaited(result: Any) -> None:
+    await result
+
+
+def _view_consumer() -> Consumer:
+    from fairway.http.consumers import ViewConsumer  # noqa: PLC0415  a worker without HTTP need not load the handler
+
+    return ViewConsumer()
+
+
+def _ignore(_message: Message, **_kwargs: Any) -> None:
+    """Consume a message that nobody asked for."""
+
+
+def _drop_event(message: Message, **_kwargs: Any) -> None:
+    event = message.get("event") or {}
+    logger.warning("no consumer for the event %.100r on path %.200r", event.get("type"), message.get("path"))
+
+
+def _drop(message: Message, **_kwargs: Any) -> None:
+    logger.error("no route for message %s on channel %s: dropped", message.id, message.channel_name)

@@ -1,0 +1,312 @@
+"""Which consumer gets a message: by channel, by filters on the message's keys, or by Django's own URL patterns.
+
+A routing is a list of entries, a dict ``{channel: consumer}``, or the dotted path of either::
+
+    channel_routing = [
+        route("websocket.receive", ws_echo, path=r"^/echo/$"),
+        route_class(ChatServer, path=r"^/chat/"),
+        include("blog.routing.channel_routing", path=r"^/liveblog"),
+        path("ws/chat/<slug:room>/", ChatServer),              # django.urls.path
+    ]
+
+The first entry that matches wins. Anything with `match(message)` and `channel_names()` may stand in a routing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver
+from django.utils.module_loading import import_string
+
+from fairway.channel import Message
+from fairway.url_routing import PathEntry
+
+Consumer = Callable[..., Any]
+Match = tuple[Consumer, dict[str, Any]]
+
+
+class Entry:
+    """What may stand in a routing."""
+
+    def match(self, message: Message) -> Match | None:
+        """Return the consumer of a message and its keyword arguments, or None."""
+        raise NotImplementedError
+
+    def covers(self, message: Message) -> bool:
+        """Say whether a message of this path could match, whatever other keys are still to come."""
+        return self.match(message) is not None
+
+    def channel_names(self) -> set[str]:
+        """Return the channels whose messages may match."""
+        raise NotImplementedError
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Raise: an entry is callable so that Django's `path()` takes it for a target, and is never called."""
+        msg = f"{self} is routing for messages; a view it is not, so it belongs into ROUTING and not into ROOT_URLCONF"
+        raise TypeError(msg)
+
+
+class Route(Entry):
+    """One consumer for some channels, where all filters match. Public name: `route`.
+
+    Parameters:
+        channels: a channel name, or several.
+        consumer: a callable or its dotted path.
+        filters: message key to regular expression, matched from the start of the value. Named groups become keyword
+            arguments of the consumer.
+
+    Raises:
+        ImproperlyConfigured: the dotted path leads nowhere.
+        ValueError: a filter has a group without a name.
+    """
+
+    def __init__(
+        self, channels: str | bytes | Iterable[str | bytes], consumer: Consumer | str, **filters: str | bytes
+    ) -> None:
+        names = [channels] if isinstance(channels, str | bytes) else channels
+        self.channels = [_decoded(name) for name in names]
+        self.consumer: Consumer = _resolve_consumer(consumer)
+        self.filters = {key: compile_filter(pattern) for key, pattern in filters.items()}
+        for key, pattern in self.filters.items():
+            if pattern.groups != len(pattern.groupindex):
+                msg = f"the filter {key}={pattern.pattern!r} has a group without a name; write (?P<name>...) or (?:...)"
+                raise ValueError(msg)
+
+    def match(self, message: Message) -> Match | None:
+        """See `Entry.match`."""
+        if message.channel_name not in self.channels:
+            return None
+        kwargs: dict[str, Any] = {}
+        for key, pattern in self.filters.items():
+            found = match_filter(pattern, message.content.get(key))
+            if found is None:
+                return None
+            kwargs.update(found.groupdict())
+        return self.consumer, kwargs
+
+    def covers(self, message: Message) -> bool:
+        """See `Entry.covers`."""
+        content = message.content
+        return message.channel_name in self.channels and all(
+            key not in content or match_filter(pattern, content[key]) for key, pattern in self.filters.items()
+        )
+
+    def channel_names(self) -> set[str]:
+        """See `Entry.channel_names`."""
+        return set(self.channels)
+
+    def __str__(self) -> str:
+        """Show the route on one line."""
+        filters = ", ".join(f"{key}={pattern.pattern}" for key, pattern in self.filters.items())
+        return f"{'/'.join(self.channels)}{f' ({filters})' if filters else ''} -> {describe_consumer(self.consumer)}"
+
+
+class RouteClass(Route):
+    """One class-based consumer for the channels it names itself. Public name: `route_class`.
+
+    Raises:
+        ValueError: the class has no `channel_names()`.
+        ImproperlyConfigured: as `Route`.
+    """
+
+    def __init__(self, consumer: Consumer | str, **filters: str | bytes) -> None:
+        consumer = _resolve_consumer(consumer)
+        channel_names = getattr(consumer, "channel_names", None)
+        if not callable(channel_names):
+            msg = f"{describe_consumer(consumer)} has no channel_names(); route_class() is for class-based consumers"
+            raise ValueError(msg)
+        super().__init__(sorted(channel_names()), consumer, **filters)
+
+
+class Include(Entry):
+    """Other routing, for messages whose keys match the prefixes. Public name: `include`.
+
+    The part a prefix matches is cut off before the inner entries look; the message itself is not changed.
+    """
+
+    def __init__(self, routing: Routing, **prefixes: str | bytes) -> None:
+        self.routing = resolve_routing(routing)
+        self.prefixes = {key: compile_filter(pattern) for key, pattern in prefixes.items()}
+        self.entries = EntryIndex(self.routing)
+
+    def match(self, message: Message) -> Match | None:
+        """See `Entry.match`."""
+        stripped = self._strip(message, is_lenient=False)
+        if stripped is None:
+            return None
+        inner, kwargs = stripped
+        found = self.entries.match(inner)
+        if found is None:
+            return None
+        return (found[0], {**kwargs, **found[1]}) if kwargs else found
+
+    def covers(self, message: Message) -> bool:
+        """See `Entry.covers`."""
+        stripped = self._strip(message, is_lenient=True)
+        return stripped is not None and self.entries.covers(stripped[0])
+
+    def channel_names(self) -> set[str]:
+        """See `Entry.channel_names`."""
+        return self.entries.channel_names()
+
+    def _strip(self, message: Message, *, is_lenient: bool) -> tuple[Message, dict[str, Any]] | None:
+        if not self.prefixes:
+            return message, {}
+        content = dict(message.content)
+        kwargs: dict[str, Any] = {}
+        for key, pattern in self.prefixes.items():
+            if is_lenient and key not in content:
+                continue
+            found = match_filter(pattern, content.get(key))
+            if found is None:
+                return None
+            kwargs.update(found.groupdict())
+            content[key] = found.string[found.end() :]
+        return Message(content, message.channel_name, message.channel_layer), kwargs
+
+    def __str__(self) -> str:
+        """Show prefixes and the number of entries."""
+        prefixes = ", ".join(f"{key}={pattern.pattern}" for key, pattern in self.prefixes.items())
+        return f"include of {len(self.routing)} entries{f' ({prefixes})' if prefixes else ''}"
+
+
+class EntryIndex:
+    """Entries sorted by channel once, so that a message looks only at those that may match."""
+
+    def __init__(self, routing: list[Any]) -> None:
+        self._by_channel: dict[str, list[Entry]] = {}
+        for entry in routing:
+            self.add(entry)
+
+    def add(self, entry: Any) -> None:
+        """Append an entry; a pattern of Django's is wrapped.
+
+        Raises:
+            ImproperlyConfigured: it is none.
+        """
+        for name in (entry := _as_entry(entry)).channel_names():
+            self._by_channel.setdefault(name, []).append(entry)
+
+    def match(self, message: Message) -> Match | None:
+        """Return what the first matching entry says, or None."""
+        for entry in self._by_channel.get(message.channel_name or "", ()):
+            found = entry.match(message)
+            if found is not None:
+                return found
+        return None
+
+    def covers(self, message: Message) -> bool:
+        """Say whether any entry covers the message."""
+        for entry in self._by_channel.get(message.channel_name or "", ()):
+            covers = getattr(entry, "covers", entry.match)  # entries of other people have no `covers`
+            if covers(message):
+                return True
+        return False
+
+    def channel_names(self) -> set[str]:
+        """Return all channels."""
+        return set(self._by_channel)
+
+
+class Router:
+    """The whole routing of a layer."""
+
+    def __init__(self, routing: Routing) -> None:
+        self.root = Include(routing)
+
+    @property
+    def channels(self) -> set[str]:
+        """The names of all channels that are routed."""
+        return self.root.channel_names()
+
+    def match(self, message: Message) -> Match | None:
+        """Return the consumer of a message and its keyword arguments, or None."""
+        return self.root.entries.match(message)
+
+    def covers(self, message: Message) -> bool:
+        """Say whether a message of this channel and path could match, whatever its other keys."""
+        return self.root.entries.covers(message)
+
+    def add_route(self, entry: Any) -> None:
+        """Append an entry, also to the list that was passed in."""
+        self.root.entries.add(entry)
+        self.root.routing.append(entry)
+
+
+Routing = str | Mapping[str | bytes, Consumer | str] | list[Any] | tuple[Any, ...]
+
+route = Route
+route_class = RouteClass
+include = Include
+
+
+def resolve_routing(routing: Routing) -> list[Any]:
+    """Return a routing as the list that it is or leads to.
+
+    Raises:
+        ImproperlyConfigured: the dotted path leads nowhere, or to no routing.
+    """
+    if isinstance(routing, str):
+        try:
+            routing = cast("Routing", import_string(routing))
+        except ImportError as error:
+            msg = f"the routing {routing!r} cannot be imported: {error}"
+            raise ImproperlyConfigured(msg) from error
+    if isinstance(routing, Mapping):
+        return [Route(channel, consumer) for channel, consumer in routing.items()]
+    if isinstance(routing, list):
+        return routing
+    if isinstance(routing, tuple):
+        return list(routing)
+    msg = f"a routing is a list, a dict or a dotted path to one, not {type(routing).__name__}: {routing!r:.100}"
+    raise ImproperlyConfigured(msg)
+
+
+def compile_filter(pattern: str | bytes) -> re.Pattern[str]:
+    """Compile a filter; bytes are ASCII, so that both kinds may be mixed."""
+    return re.compile(_decoded(pattern))
+
+
+def match_filter(pattern: re.Pattern[str], value: object) -> re.Match[str] | None:
+    """Match a value of a message; what is no text does not match."""
+    if isinstance(value, bytes):
+        if not value.isascii():
+            return None
+        value = value.decode("ascii")
+    return pattern.match(value) if isinstance(value, str) else None
+
+
+def describe_consumer(consumer: Any) -> str:
+    """Return the dotted name of a consumer, for people."""
+    named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _resolve_consumer(consumer: Consumer | str) -> Consumer:
+    if isinstance(consumer, str):
+        try:
+            consumer = cast("Consumer", import_string(consumer))
+        except ImportError as error:
+            msg = f"the consumer {consumer!r} cannot be imported: {error}"
+            raise ImproperlyConfigured(msg) from error
+    if not callable(consumer):
+        msg = f"a consumer is a callable or its dotted path, not {type(consumer).__name__}: {consumer!r:.100}"
+        raise ImproperlyConfigured(msg)
+    return consumer
+
+
+def _as_entry(entry: Any) -> Any:
+    if isinstance(entry, URLPattern | URLResolver):
+        return PathEntry(entry)
+    if callable(getattr(entry, "match", None)) and callable(getattr(entry, "channel_names", None)):
+        return entry
+    msg = f"a routing holds route(), route_class(), include() and path(), not {type(entry).__name__}: {entry!r:.100}"
+    raise ImproperlyConfigured(msg)
+
+
+def _decoded(text: str | bytes) -> str:
+    return text.decode("ascii") if isinstance(text, bytes) else text

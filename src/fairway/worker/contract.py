@@ -1,0 +1,35 @@
+"""What a worker asks of an application: to say which channels it reads, and to run one delivery at a time."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from fairway.broker.effects import Delivery
+from fairway.worker.outbox import Outbox
+
+
+class Call(Protocol):
+    """One delivery, ready to run. A blocking one runs in the thread that prepared it, a coroutine on the event loop."""
+
+    @property
+    def is_coroutine(self) -> bool:
+        """Whether `arun` is to be awaited; otherwise `run` is called."""
+
+    def run(self, outbox: Outbox) -> None:
+        """Run the consumer and raise what it raises. `outbox` is open, and current in this context."""
+
+    async def arun(self, outbox: Outbox) -> None:
+        """Do as `run`."""
+
+
+class Application(Protocol):
+    """What a worker runs. It is shared by all threads of the worker."""
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels to read, asked once."""
+
+    def prepare(self, delivery: Delivery) -> Call:
+        """Decode and route one delivery. An exception here counts as one of the consumer."""
+
+    def leave_thread(self) -> None:
+        """Let go what belongs to the calling thread: it runs nothing more."""

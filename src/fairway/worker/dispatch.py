@@ -1,0 +1,129 @@
+"""One delivery through the application, and its commit.
+
+No exception gets past this module: what a consumer raises decides how the delivery ends (`endings`), and whatever
+fails besides is logged, so that no message can end the loop that brought it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from fairway.broker.effects import Delivery, Effect, Ending
+from fairway.errors import DeliveryLost, InvalidMessage
+from fairway.layers.base import Layer, Reader
+from fairway.layers.codec import decode_message
+from fairway.worker.contract import Application, Call
+from fairway.worker.endings import closing_effects, row_for
+from fairway.worker.outbox import Outbox, current_outbox
+
+logger = logging.getLogger("fairway.worker")
+
+ELSEWHERE_WAIT = 2.0
+"""How long an effect for another layer waits for room in a full channel, as long as a commit does."""
+
+Start = Callable[[], Coroutine[Any, Any, None]]
+"""Makes the coroutine that runs a delivery; nothing has begun before it is called."""
+
+
+class Dispatcher:
+    """Runs the deliveries of one session. Threads share it."""
+
+    def __init__(self, layer: Layer, reader: Reader, application: Application) -> None:
+        self._layer = layer
+        self._reader = reader
+        self._application = application
+
+    def dispatch(self, delivery: Delivery) -> Start | None:
+        """Run a delivery to its commit, in a context of its own.
+
+        Returns:
+            None when it is done; for a coroutine consumer, what starts it on the event loop.
+        """
+        return Context().run(self._dispatch, delivery)
+
+    def _dispatch(self, delivery: Delivery) -> Start | None:
+        outbox = Outbox(delivery, self._reader, self._layer)
+        current_outbox.set(outbox)
+        error: BaseException | None = None
+        try:
+            call = self._application.prepare(delivery)
+            if call.is_coroutine:
+                return lambda: self._adispatch(call, outbox)
+            call.run(outbox)
+        except BaseException as raised:  # noqa: BLE001  also SystemExit: a consumer cannot end the worker
+            error = raised
+        effects, ending = self._conclude(outbox, error)
+        self._publish_elsewhere(outbox)
+        try:
+            self._reader.commit(delivery, effects, ending)
+        except Exception as failure:  # noqa: BLE001  logged
+            _log_commit(delivery, failure)
+        return None
+
+    async def _adispatch(self, call: Call, outbox: Outbox) -> None:
+        current_outbox.set(outbox)
+        error: BaseException | None = None
+        try:
+            await call.arun(outbox)
+        except BaseException as raised:  # noqa: BLE001  as above
+            error = raised
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            outbox.close()
+            logger.warning("cancelled, since the worker stops: %s", describe(outbox.delivery))
+            return
+        effects, ending = self._conclude(outbox, error)
+        if outbox.elsewhere:
+            await asyncio.to_thread(self._publish_elsewhere, outbox)
+        try:
+            await self._reader.acommit(outbox.delivery, effects, ending)
+        except Exception as failure:  # noqa: BLE001  logged
+            _log_commit(outbox.delivery, failure)
+
+    def _conclude(self, outbox: Outbox, error: BaseException | None) -> tuple[list[Effect], Ending]:
+        """Close the outbox; say what to commit for a run that raised `error`, or returned."""
+        outbox.close()
+        if error is None:
+            return outbox.effects, Ending.DONE
+        delivery = outbox.delivery
+        row = row_for(delivery.envelope.channel, error)
+        if row.is_failure:
+            logger.error("consumer failed: %s", describe(delivery), exc_info=error)
+        effects = closing_effects(row, delivery.envelope, outbox.effects, has_answered=outbox.has_answered)
+        return effects, row.ending
+
+    def _publish_elsewhere(self, outbox: Outbox) -> None:
+        """Publish what goes to other layers, before the commit: a run that is repeated drops it by its id."""
+        for layer, effect in outbox.elsewhere:
+            try:
+                layer.publish(effect, ELSEWHERE_WAIT)
+            except Exception:
+                logger.exception("a message for another layer was lost: %s", describe(outbox.delivery))
+
+
+def describe(delivery: Delivery) -> str:
+    """Name a delivery for the log: channel, path, reply channel, message id and attempt."""
+    envelope = delivery.envelope
+    parts = [f"channel {envelope.channel}"]
+    try:
+        path = decode_message(delivery.body).get("path")
+    except InvalidMessage:
+        path = None
+    if path is not None:
+        parts.append(f"path {path!r:.200}")
+    if envelope.reply_channel:
+        parts.append(f"reply channel {envelope.reply_channel}")
+    return ", ".join([*parts, f"message {envelope.id}", f"attempt {envelope.attempt}"])
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _log_commit(delivery: Delivery, failure: Exception) -> None:
+    if isinstance(failure, DeliveryLost):
+        logger.warning("not committed, another worker has it now: %s", describe(delivery))
+    else:
+        logger.error("the commit failed: %s", describe(delivery), exc_info=failure)

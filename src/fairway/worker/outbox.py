@@ -1,0 +1,161 @@
+"""The outbox: the ordered effects of one consumer run, kept until the run ends.
+
+While a consumer runs, `current_outbox` holds its outbox, and `dispatch_effect` puts effects there; they leave with the
+commit of the message that is being consumed. Outside a consumer an effect leaves at once.
+
+A context variable is inherited by the tasks and threads that a consumer starts. One that outlives its consumer finds
+the outbox closed; then it sends directly, and is told so by a `RuntimeWarning`, because nothing holds its messages
+back any more and nothing repeats them.
+"""
+
+import warnings
+from contextvars import ContextVar
+
+from fairway.broker.effects import Delivery, Effect, GroupSend, SaveState, Send
+from fairway.errors import MessageTooLarge
+from fairway.layers.base import Layer, Reader
+from fairway.limits import MessageLimits
+from fairway.worker.state import ConnectionState
+
+DEFAULT_LIMIT = MessageLimits().outbox
+
+
+class Outbox:
+    """What one run of a consumer wants done.
+
+    Parameters:
+        delivery: the message that is being consumed.
+        reader: the session it came through.
+        layer: the layer it came through. Effects for other layers are kept apart, since one commit reaches one layer.
+        limit: bytes in all.
+    """
+
+    __slots__ = (
+        "delivery",
+        "effects",
+        "elsewhere",
+        "has_answered",
+        "is_open",
+        "layer",
+        "limit",
+        "reader",
+        "size",
+        "state",
+    )
+
+    def __init__(self, delivery: Delivery, reader: Reader, layer: Layer, limit: int = DEFAULT_LIMIT) -> None:
+        self.delivery = delivery
+        self.reader = reader
+        self.layer = layer
+        self.limit = limit
+        self.is_open = True
+        self.size = 0
+        self.effects: list[Effect] = []
+        self.elsewhere: list[tuple[Layer, Effect]] = []
+        self.has_answered = False
+        """Something was sent immediately on the delivery's own reply channel."""
+        self.state: ConnectionState | None = None
+        """The connection's state, once the consumer has looked at it."""
+
+    def append(self, effect: Effect, layer: Layer) -> None:
+        """Keep an effect until the commit.
+
+        Raises:
+            MessageTooLarge: the outbox would hold more than its limit.
+        """
+        size = self.size + effect_size(effect)
+        if size > self.limit:
+            what = "outbox (what one consumer run may send; immediately=True sends at once)"
+            raise MessageTooLarge(what, size, self.limit)
+        self.size = size
+        if layer is self.layer:
+            self.effects.append(effect)
+        else:
+            self.elsewhere.append((layer, self._named(effect)))
+
+    def note_immediate(self, effect: Effect) -> None:
+        """Remember that an answer has begun; the end of the run depends on it."""
+        if type(effect) is Send and effect.channel == self.delivery.envelope.reply_channel:
+            self.has_answered = True
+
+    def save_state(self) -> None:
+        """Put what the run changed in the connection's state among the effects.
+
+        Raises:
+            InvalidMessage, MessageTooLarge: a list or dict in the state was changed into something that cannot travel.
+        """
+        if self.state is not None:
+            changes = self.state.changes()
+            if changes:
+                self.append(SaveState(self.state.owner, changes), self.layer)
+
+    def close(self) -> None:
+        """The run is over: from now on effects are no longer taken."""
+        self.is_open = False
+
+    def _named(self, effect: Effect) -> Effect:
+        """Give an effect for another layer an id of its own, so that a repeated run does not send it twice.
+
+        The run after a `ConsumeLater` is no repeat, hence the retries.
+        """
+        if isinstance(effect, Send | GroupSend):
+            envelope = self.delivery.envelope
+            effect.id = f"{envelope.id}.{envelope.retries}.{len(self.elsewhere)}"
+        return effect
+
+
+current_outbox: ContextVar[Outbox | None] = ContextVar("fairway_outbox", default=None)
+"""The outbox of the consumer that runs in this context."""
+
+
+def effect_size(effect: Effect) -> int:
+    """Return the bytes an effect holds in memory, as far as they matter."""
+    if isinstance(effect, Send | GroupSend):
+        return len(effect.body)
+    changes = getattr(effect, "changes", {})
+    return sum(len(value) for value in changes.values() if value is not None)
+
+
+def dispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, timeout: float = 0) -> None:
+    """Put an effect into the open outbox of this context, or publish it at once when there is none.
+
+    Raises:
+        MessageTooLarge: the outbox is full.
+        ChannelFull, LayerUnavailable, DeliveryLost: it was published at once, and the layer says no.
+    """
+    outbox = _open_outbox()
+    if outbox is None:
+        layer.publish(effect, timeout)
+    elif not immediately:
+        outbox.append(effect, layer)
+    elif layer is outbox.layer:
+        outbox.reader.publish(outbox.delivery, effect, timeout)
+        outbox.note_immediate(effect)
+    else:
+        layer.publish(effect, timeout)
+
+
+async def adispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, timeout: float = 0) -> None:
+    """Do as `dispatch_effect`."""
+    outbox = _open_outbox()
+    if outbox is None:
+        await layer.apublish(effect, timeout)
+    elif not immediately:
+        outbox.append(effect, layer)
+    elif layer is outbox.layer:
+        await outbox.reader.apublish(outbox.delivery, effect, timeout)
+        outbox.note_immediate(effect)
+    else:
+        await layer.apublish(effect, timeout)
+
+
+def _open_outbox() -> Outbox | None:
+    outbox = current_outbox.get()
+    if outbox is None or outbox.is_open:
+        return outbox
+    text = (
+        f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly and not with it; "
+        "await what a consumer starts, or send with immediately=True before it ends"
+    )
+    warnings.warn(text, RuntimeWarning, stacklevel=5)
+    return None
