@@ -1,0 +1,1 @@
+"""A chat in rooms, on Fairway. `consumers` is where to begin reading."""
