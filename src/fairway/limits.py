@@ -199,10 +199,11 @@ class WebSocketLimits:
 class RateLimits:
     """How fast a peer may go. Each pair is a steady rate a second and a burst."""
 
-    messages: float = 200.0
-    """WebSocket messages a second from one connection; the peer is closed with 1008 beyond the burst."""
+    messages: float = UNLIMITED
+    """WebSocket messages a second from one connection; beyond the burst it is closed with 1008. Off unless set: the
+    gate already slows a client to the pace of its consumers, and only the application knows what is too much."""
 
-    messages_burst: int = 2_000
+    messages_burst: int = 200
     """Messages that may come at once: a client that catches up after a pause is no attacker."""
 
     connects: float = UNLIMITED

@@ -44,7 +44,7 @@ class Owners:
             return
         for prefix in inbox.prefixes:
             del self._by_prefix[prefix]
-            self.directory.forget(prefix)
+        self.directory.forget(inbox.prefixes[0])
         self._post.held -= inbox.size
         self._signals += [Settled(waiting.token, "") for queue in inbox.waiting.values() for waiting in queue]
 
@@ -112,7 +112,8 @@ class Owners:
         prefix = owner_prefix(channel)
         inbox = self._by_prefix.get(prefix)
         if inbox:
-            self.tell(inbox, Add(group, channel, self.directory.add(group, prefix)))
+            # One entry for an owner, whichever of its prefixes: a group send reaches each inbox once.
+            self.tell(inbox, Add(group, channel, self.directory.add(group, inbox.prefixes[0])))
         elif not prefix:
             self.directory.add(group, channel)
 
@@ -126,8 +127,7 @@ class Owners:
 
     def leave(self, owner: int, group: str, generation: int) -> None:
         """Take an owner out of a group, unless one of its connections was added after `generation`."""
-        for prefix in self._inboxes[owner].prefixes:
-            self.directory.remove(group, prefix, generation)
+        self.directory.remove(group, self._inboxes[owner].prefixes[0], generation)
 
     def ask(self, inbox: Inbox, token: int, question: str, about: str) -> int:
         """Ask an owner what only it knows; return the token that the answer will carry."""
