@@ -103,7 +103,9 @@ class Broker:
             letter = box.take()
             if box.waiting:
                 self._settle(box)
-            if not self.post.drop_expired(letter, now):
+            if self.post.drop_expired(letter, now):
+                self._tell_abandoned(letter[0], "expired")
+            else:
                 self._lease(session, letter)
 
     def release(self, session_id: int, receipt: int) -> None:
@@ -400,6 +402,9 @@ class Broker:
 
     def _abandon(self, envelope: Envelope, reason: str) -> None:
         self.signals.append(Mislaid(envelope, reason))
+        self._tell_abandoned(envelope, reason)
+
+    def _tell_abandoned(self, envelope: Envelope, reason: str) -> None:
         inbox = self.owners.of(envelope.reply_channel) if envelope.order >= 0 else None
         if inbox:
             self.owners.tell(inbox, Abandoned(envelope.reply_channel, envelope.order, reason, envelope.attempt))

@@ -148,7 +148,11 @@ class State(Struct, gc=False, tag="state"):
 
 
 class Abandoned(Struct, gc=False, tag="abandoned"):
-    """The message will not be consumed: `reason` is "attempts", "lost" (its worker died, policy once) or "retries"."""
+    """The message will not be consumed.
+
+    `reason` is "attempts" or "retries" (used up), "lost" (its worker died and it may not run twice), or "expired" (no
+    worker began it in time).
+    """
 
     channel: str
     order: int
