@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from chat.models import Member
-from fairway import DEFAULT_CHANNEL_LAYER, Channel, Group, channel_layers
+from fairway import Channel, Group
 
 
 def group_of(room: str) -> Group:
@@ -36,7 +36,7 @@ def who_is_here(room: str) -> list[Member]:
     """Return the members of a room, the longest present first."""
     # First the rows, then the group: a member who comes in between is in neither, or in both.
     rows = list(Member.objects.filter(room=room).order_by("pk"))
-    alive = set(channel_layers[DEFAULT_CHANNEL_LAYER].group_channels(group_of(room).name))
+    alive = set(group_of(room).channels())
     return [row for row in rows if row.channel in alive]
 
 

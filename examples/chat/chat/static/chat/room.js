@@ -122,6 +122,7 @@ byId("retry").addEventListener("click", () => socket.connect());
 /* The text field */
 
 const field = byId("text");
+const growsByItself = CSS.supports("field-sizing", "content");
 
 /** Say whether the text can be sent now, and how much room is left. The server counts characters, as people do. */
 function weigh() {
@@ -130,6 +131,10 @@ function weigh() {
   field.setAttribute("aria-invalid", String(length > LIMIT));
   const isNear = length > LIMIT * 0.9;
   byId("counter").textContent = isNear ? `${length.toLocaleString()} of ${LIMIT.toLocaleString()}` : "";
+  if (!growsByItself) {
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
+  }
 }
 
 function notice(text) {
