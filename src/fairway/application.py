@@ -22,8 +22,11 @@ from typing import Any
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, iscoroutinefunction, sync_to_async
 from django.db import connections
 
+from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
 from fairway.channel import Message
+from fairway.conf import channel_layers
+from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
 from fairway.routing import Consumer, Router
@@ -130,6 +133,20 @@ class ConsumerCall:
                         await sync_to_async(connections.close_all)()
 
 
+def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consumer | None = None) -> DjangoApplication:
+    """Return the application of a configured layer, with the routing that its setting names.
+
+    Raises:
+        InvalidLayerSetting: the layer's setting is wrong, or names no routing.
+        ImproperlyConfigured: the routing is wrong.
+    """
+    routing = channel_layers.setting(alias).routing
+    if routing is None:
+        msg = f"CHANNEL_LAYERS[{alias!r}] has no 'ROUTING'; name one, such as 'mysite.routing.channel_routing' (or [])"
+        raise InvalidLayerSetting(msg)
+    return DjangoApplication(channel_layers[alias], Router(routing), http_consumer=http_consumer)
+
+
 def tend_connections() -> None:
     """Do for a message what Django does before and after a request: forget old queries, close stale connections."""
     for connection in connections.all(initialized_only=True):
@@ -157,7 +174,7 @@ async def _awaited(result: Any) -> None:
 
 
 def _view_consumer() -> Consumer:
-    from fairway.http.consumers import ViewConsumer  # noqa: PLC0415  a worker without HTTP need not load the handler
+    from fairway.http.consumers import ViewConsumer
 
     return ViewConsumer()
 

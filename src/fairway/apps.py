@@ -11,4 +11,4 @@ class FairwayConfig(AppConfig):
 
     def ready(self) -> None:
         """Import what registers itself."""
-        from fairway import checks  # noqa: F401, PLC0415
+        from fairway import checks  # noqa: F401

@@ -29,7 +29,7 @@ def _text(name: str | bytes | None) -> str:
 
 
 def _layer(alias: str) -> Layer:
-    from fairway.conf import channel_layers  # noqa: PLC0415  the settings are not needed before something is sent
+    from fairway.conf import channel_layers
 
     return channel_layers[alias]
 
@@ -222,8 +222,11 @@ class Message:
         return Channel(self.channel_name or "", channel_layer=self.channel_layer)
 
     @property
-    def reply_channel(self) -> Channel | None:
-        """Where to answer; None for a message that came from no connection."""
+    def reply_channel(self) -> Channel | Any:
+        """Where to answer; None for a message that came from no connection.
+
+        Hence the `Any` in its type: nearly every consumer answers one, and knows it by its channel.
+        """
         if self._reply is None:
             name = self.content.get("reply_channel")
             if not name:

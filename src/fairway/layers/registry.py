@@ -128,7 +128,8 @@ def parse_setting(alias: str, raw: Any) -> LayerSetting:
     for key in raw:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key).upper(), KEYS, 1)
-            raise _wrong(alias, key, raw[key], f"is no such setting; {f'{near[0]!r} is meant' if near else 'remove it'}")
+            remedy = f"{near[0]!r} is meant" if near else f"the keys are {', '.join(KEYS)}"
+            raise _wrong(alias, key, raw[key], f"is no setting of a layer; {remedy}")
     for key in ("CONFIG", "TEST_CONFIG"):
         if not isinstance(raw.get(key) or {}, Mapping):
             raise _wrong(alias, key, raw[key], "must be a dict of keyword arguments for the backend")
@@ -189,7 +190,7 @@ def _backend_of(alias: str, raw: Mapping[str, Any]) -> str:
             raise _wrong(alias, "URL", url, f"must be just {scheme}://; options go into CONFIG")
         return SCHEMES[scheme]
     if not isinstance(backend, str) or "." not in backend:
-        raise _wrong(alias, "BACKEND", backend, "must be a dotted path such as 'fairway.layers.MemoryLayer' (or give URL)")
+        raise _wrong(alias, "BACKEND", backend, "must be a dotted path, such as 'fairway.layers.MemoryLayer'")
     return backend
 
 

@@ -80,7 +80,7 @@ class Worker:
             thread.start()
 
     def wait_ended(self, timeout: float | None = None) -> bool:
-        """Wait until no thread runs any more, for instance because the layer was closed; False when the time is over."""
+        """Wait until no thread runs any more (the layer was closed, say); False when the time is over."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():

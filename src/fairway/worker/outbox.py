@@ -154,7 +154,7 @@ def _open_outbox() -> Outbox | None:
     if outbox is None or outbox.is_open:
         return outbox
     text = (
-        f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly and not with it; "
+        f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly; "
         "await what a consumer starts, or send with immediately=True before it ends"
     )
     warnings.warn(text, RuntimeWarning, stacklevel=5)

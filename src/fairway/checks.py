@@ -1,0 +1,97 @@
+"""System checks: what is wrong with `CHANNEL_LAYERS`, said before anything is served.
+
+=============  ======================================================================================
+fairway.E001   `CHANNEL_LAYERS`, or an entry of it, has the wrong form, an unknown key or a bad URL
+fairway.E002   a backend cannot be imported, or refuses its `CONFIG`
+fairway.E003   an entry has no `ROUTING`
+fairway.E004   a `ROUTING`, or a consumer in it, cannot be used
+fairway.E005   a route names a channel that no worker can read
+fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
+fairway.W002   the packages of the interface server are not installed
+=============  ======================================================================================
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from fairway.conf import channel_layers
+from fairway.errors import InvalidLayerSetting, InvalidName
+from fairway.layers.registry import LayerSetting, make_layer
+from fairway.names import check_not_reserved, check_readable
+from fairway.routing import Router
+
+STATICFILES = "django.contrib.staticfiles"
+
+
+@checks.register("fairway")
+def check_channel_layers(app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any) -> list[checks.CheckMessage]:
+    """Check every entry of `CHANNEL_LAYERS`."""
+    del app_configs
+    try:
+        aliases = list(channel_layers)
+    except InvalidLayerSetting as error:
+        return [checks.Error(str(error), id="fairway.E001")]
+    found: list[checks.CheckMessage] = []
+    for alias in aliases:
+        try:
+            setting = channel_layers.setting(alias)
+        except InvalidLayerSetting as error:
+            found.append(checks.Error(str(error), id="fairway.E001"))
+        else:
+            found += [*_check_backend(setting), *_check_routing(setting)]
+    return found
+
+
+@checks.register("fairway")
+def check_runserver(app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any) -> list[checks.CheckMessage]:
+    """Check that `runserver` can be Fairway's, where layers are configured."""
+    del app_configs
+    if not getattr(settings, "CHANNEL_LAYERS", None):
+        return []
+    found: list[checks.CheckMessage] = []
+    names = [config.name for config in apps.get_app_configs()]
+    if STATICFILES in names and "fairway" in names and names.index(STATICFILES) < names.index("fairway"):
+        text = f"'fairway' comes after {STATICFILES!r} in INSTALLED_APPS, whose runserver has no WebSockets."
+        found.append(checks.Warning(text, hint="Put 'fairway' first.", id="fairway.W001"))
+    try:
+        import fairway.server  # noqa: F401  an extra
+    except ImportError as error:
+        found.append(checks.Warning(f"runserver has no WebSockets: {error}", id="fairway.W002"))
+    return found
+
+
+def _check_backend(setting: LayerSetting) -> list[checks.CheckMessage]:
+    try:
+        make_layer(setting).close()
+    except InvalidLayerSetting as error:
+        return [checks.Error(str(error), id="fairway.E002")]
+    return []
+
+
+def _check_routing(setting: LayerSetting) -> list[checks.CheckMessage]:
+    where = f"CHANNEL_LAYERS[{setting.alias!r}]['ROUTING']"
+    if setting.routing is None:
+        hint = "Name a list of routes, such as 'mysite.routing.channel_routing'; [] for none."
+        return [checks.Error(f"{where} is missing.", hint=hint, id="fairway.E003")]
+    try:
+        channels = Router(setting.routing).channels
+    except (ImproperlyConfigured, ValueError) as error:
+        return [checks.Error(f"{where}: {error}", id="fairway.E004")]
+    return [
+        checks.Error(f"{where}: {problem}", id="fairway.E005")
+        for problem in map(_unreadable, sorted(channels))
+        if problem
+    ]
+
+
+def _unreadable(channel: str) -> str:
+    try:
+        check_not_reserved(check_readable(channel), "channel")
+    except InvalidName as error:
+        return str(error)
+    return ""

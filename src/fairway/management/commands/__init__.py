@@ -1,0 +1,1 @@
+"""The commands: options in, and a call of the room that does the work."""
