@@ -1,0 +1,18 @@
+"""Fairway's benchmark: the same work on a bare loop, Fairway and Channels 4, in turns, on one machine.
+
+Run it with ``python -m bench`` (see ``--help``) or ``make bench``. The modules, from the question to the answer:
+
+plan        what is measured: the shapes of load, their sizes and how long they run
+contenders  who is measured: each says what it needs, which commands start it and which shapes it can do
+floor       the floor: a bare uvloop program that only writes frames
+apps        the Django projects of the other contenders
+processes   starting and ending server processes; their CPU time and memory, read from the operating system
+wire        WebSocket bytes of the client's side, by hand
+client      raw sockets: opening a thousand of them, reading one of them
+loads       the closed loops: fan-out and echo
+exercise    one shape on one contender, from opening the sockets to a sample of numbers; idle memory
+runner      rounds and turns
+results     medians, spreads, ratios
+goals       what the numbers are held against
+report      tables for the terminal and for RESULTS.md, and JSON
+"""

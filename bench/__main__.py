@@ -1,0 +1,210 @@
+"""The command line: ``python -m bench``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from bench import machine
+from bench.contenders import CONTENDERS, Contender
+from bench.errors import BenchError
+from bench.plan import FAMILIES, SHAPES, Shape
+from bench.processes import cores
+from bench.report import RESULTS_FILE, Report
+from bench.runner import Runner
+
+FILES_NEEDED = 4400  # 1,000 sockets to each of four contenders at a time, and room for the rest.
+
+DESCRIPTION = """\
+Measure Fairway beside the floor (a bare uvloop loop that only writes frames) and Channels 4 (under uvicorn and under
+Daphne, each with a Redis of its own and the pub/sub layer). Contenders take turns, half a second each; what is printed
+are medians over the rounds with their range.
+
+  fanout   1,000 sockets: one group with 100-byte and with 4 KiB messages, 100 groups of 10, and clients that offer
+           permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
+  echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user and one ORM
+           query per message, and 100 sockets of which one is on a consumer that takes 200 ms (latency of the other 99).
+  memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered.
+
+CPU is user plus system time of all server-side processes, Redis included, from the operating system. Servers are
+pinned to one core and the client to another, where it spins. Every message is counted and a sample is compared; a lost,
+surplus or wrong one makes the round fail instead of being measured."""
+
+EPILOG = """\
+examples:
+  python -m bench --quick                                     everything once, in about a minute
+  python -m bench --only echo --contenders fairway,uvicorn    five rounds of one family on two contenders
+  python -m bench --shapes fanout-100,echo-100 --rounds 3
+  python -m bench --json bench.json --write-results           the full run, kept in bench/RESULTS.md
+
+Needs Linux, the packages of the dependency group "bench", and redis-server for Channels 4. What is missing is left out,
+aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the start, and stay there
+when something failed, which the exit status tells too."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit status."""
+    options = _parser().parse_args(arguments)
+    # A `kill` must end the servers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted; the servers are ended", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    _raise_file_limit()
+    server_cores, client_cores = cores()
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    contenders, skipped = _contenders(options.contenders, folder)
+    shapes = [shape.quick() if options.quick else shape for shape in SHAPES if _chosen(shape, options)]
+    if not contenders or not shapes:
+        raise BenchError("nothing left to measure")
+    rounds = options.rounds or (1 if options.quick else 5)
+    _say(f"{len(shapes)} shapes, {len(contenders)} contenders, {rounds} rounds; logs in {folder}")
+    started = len(contenders)
+    watch, own = machine.Disturbance(), machine.own_cpu()
+    os.sched_setaffinity(0, client_cores)
+    contenders = _prepared(contenders, skipped)
+    results = Runner(contenders, shapes, rounds, server_cores, _say).run()
+    report = Report(
+        results=results,
+        command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        rounds=rounds,
+        pinning=_pinning(server_cores, client_cores),
+        machine=machine.describe(),
+        versions={contender.key: contender.versions() for contender in contenders},
+        disturbance=watch.share(machine.own_cpu() - own),
+        skipped=skipped,
+    )
+    print(f"\n{report.terminal()}")
+    if options.json:
+        options.json.write_text(report.json(), encoding="utf-8")
+    if options.write_results:
+        report.write_results()
+        _say(f"written to {RESULTS_FILE}")
+    failed = any(row.errors for row in results.rows) or len(contenders) < started
+    if not failed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
+
+
+def _contenders(keys: list[str], folder: Path) -> tuple[list[Contender], dict[str, str]]:
+    """Return who can be measured, and who cannot with the reason."""
+    found, skipped = [], {}
+    for kind in CONTENDERS:
+        if kind.key in keys:
+            contender = kind(folder / kind.key)
+            if reason := contender.missing():
+                skipped[kind.key] = reason
+                _say(f"left out, {kind.key}: {reason}")
+            else:
+                found.append(contender)
+    return found, skipped
+
+
+def _prepared(contenders: list[Contender], skipped: dict[str, str]) -> list[Contender]:
+    """Return the contenders whose database could be built."""
+    ready = []
+    for contender in contenders:
+        try:
+            contender.prepare()
+            ready.append(contender)
+        except BenchError as error:
+            skipped[contender.key] = str(error).strip().splitlines()[-1]
+            _say(f"left out, {contender.key}: {error}")
+    if not ready:
+        raise BenchError("nothing left to measure")
+    return ready
+
+
+def _chosen(shape: Shape, options: argparse.Namespace) -> bool:
+    return shape.family in options.only and (not options.shapes or shape.key in options.shapes)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES_NEEDED:
+        raise BenchError(f"needs {FILES_NEEDED} open files, the hard limit here is {hard} (ulimit -Hn)")
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    # Servers inherit the limit.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _pinning(server_cores: set[int], client_cores: set[int]) -> str:
+    if server_cores == client_cores:
+        return "server and client share the only core: rates and latencies are of little use"
+    server, client = min(server_cores), min(client_cores)
+    return f"all server-side processes of every contender pinned to core {server}, the client to core {client}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    keys = [kind.key for kind in CONTENDERS]
+    parser.add_argument(
+        "--only", type=_choices(FAMILIES), default=FAMILIES, metavar="FAMILY,…", help="of " + ", ".join(FAMILIES)
+    )
+    shapes = [shape.key for shape in SHAPES]
+    parser.add_argument(
+        "--shapes", type=_choices(shapes), default=[], metavar="SHAPE,…", help="of " + ", ".join(shapes)
+    )
+    parser.add_argument(
+        "--contenders", type=_choices(keys), default=keys, metavar="NAME,…", help="of " + ", ".join(keys)
+    )
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="default 5; with --quick 1")
+    parser.add_argument(
+        "--quick", action="store_true", help="short loops and 500 idle sockets: to see that it works, not to quote"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round of every row there")
+    parser.add_argument("--write-results", action="store_true", help="replace the results in bench/RESULTS.md")
+    return parser
+
+
+def _choices(allowed: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        chosen = [word.strip() for word in text.split(",") if word.strip()]
+        if unknown := [word for word in chosen if word not in allowed]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)} (choose from {', '.join(allowed)})")
+        return chosen
+
+    return parse
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The Django projects of the contenders, and the app they share."""

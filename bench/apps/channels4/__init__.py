@@ -1,0 +1,1 @@
+"""The bench as a Channels 4 project."""

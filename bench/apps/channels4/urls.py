@@ -1,0 +1,3 @@
+"""No HTTP views are measured."""
+
+urlpatterns: list[object] = []

@@ -1,0 +1,16 @@
+"""Which consumer gets which message."""
+
+from bench.apps.fairway import consumers
+from fairway import route, route_class
+
+FANOUT = r"^/fanout/(?P<group>[-\w]+)/$"
+
+channel_routing = [
+    route("websocket.connect", consumers.join, path=FANOUT),
+    route("websocket.receive", consumers.publish, path=FANOUT),
+    route("websocket.disconnect", consumers.leave, path=FANOUT),
+    route("websocket.connect", consumers.accept, path=r"^/(?:echo|slow)/$"),
+    route("websocket.receive", consumers.echo, path=r"^/echo/$"),
+    route("websocket.receive", consumers.slow, path=r"^/slow/$"),
+    route_class(consumers.Notes, path=r"^/notes/$"),
+]

@@ -1,0 +1,1 @@
+"""A model for the consumers to query, the same for every contender."""

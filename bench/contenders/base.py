@@ -1,0 +1,165 @@
+"""What all contenders share: a folder of their own, commands, a running form; a database for the Django ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import ClassVar
+
+from bench.client import connections
+from bench.errors import BenchError
+from bench.plan import Shape
+from bench.processes import Accounts, Process
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = ROOT / "bench" / "apps"
+START_TIMEOUT = 30.0
+
+
+@dataclass
+class Running:
+    """A started contender: where it listens, its processes, the cookie of the user who is logged in."""
+
+    port: int
+    processes: list[Process] = field(default_factory=list)
+    cookie: str = ""
+
+    def accounts(self) -> Accounts:
+        """Account for the processes that exist now."""
+        return Accounts(self.processes)
+
+    def stop(self) -> None:
+        """End all processes, the last one started first; go on with the others when one resists."""
+        errors = []
+        for process in reversed(self.processes):
+            try:
+                process.stop()
+            except (OSError, subprocess.SubprocessError) as error:
+                errors.append(f"{process.name}: {error}")
+        self.processes.clear()
+        if errors:
+            raise BenchError("could not end " + "; ".join(errors))
+
+
+class Contender(ABC):
+    """One way to do the work."""
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    modules: ClassVar[Sequence[str]] = ()
+    distributions: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder` for the database, sockets and logs."""
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def missing(self) -> str:
+        """Return what has to be installed first, or nothing."""
+        absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
+        return f"not installed: {', '.join(absent)}" if absent else ""
+
+    def does(self, shape: Shape) -> bool:  # noqa: ARG002 - most do everything
+        """Whether the shape makes sense here."""
+        return True
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what is measured."""
+        found = {}
+        for name in self.distributions:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                found[name] = "from this checkout"
+        return found
+
+    def prepare(self) -> None:  # noqa: B027 - most contenders need nothing
+        """Do once a run, before the first start."""
+
+    @abstractmethod
+    def start(self) -> Running:
+        """Start all processes and wait until the first WebSocket opens."""
+
+    def _launch(
+        self,
+        running: Running,
+        name: str,
+        argv: Sequence[str],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        log = self.folder / f"{name}.log"
+        process = Process(f"{self.key} {name}", argv, cwd=cwd, env={"PYTHONPATH": str(ROOT), **(env or {})}, log=log)
+        running.processes.append(process)
+        return process
+
+    def _await(self, running: Running) -> None:
+        """Wait until a WebSocket opens: then the whole chain is there, not only the listening socket."""
+        server = running.processes[-1]
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            server.check()
+            try:
+                with connections(running.port, ["/echo/"]):
+                    return
+            except ConnectionError:
+                if time.monotonic() > deadline:
+                    raise BenchError(f"{server.name} does not listen:\n{server.log_tail()}") from None
+                time.sleep(0.05)
+
+
+class DjangoContender(Contender):
+    """A contender with a Django project in `bench/apps/<app>`."""
+
+    app: ClassVar[str]
+
+    @property
+    def project(self) -> Path:
+        """The folder of the project."""
+        return APPS / self.app
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the project's settings read, and nothing of the caller's own Django."""
+        return {
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": f"bench.apps.{self.app}.settings",
+            "BENCH_FOLDER": str(self.folder),
+        }
+
+    def prepare(self) -> None:
+        """Build the database; log a user in."""
+        self._manage("migrate", "--run-syncdb", "--verbosity", "0")
+        self.cookie = f"sessionid={self._manage('prepare_bench').strip()}"
+
+    def _manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.project,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise BenchError(f"{self.key}: manage.py {arguments[0]} failed:\n{done.stderr[-2000:]}")
+        return done.stdout
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

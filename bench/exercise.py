@@ -1,0 +1,137 @@
+"""One shape put on one contender: opened, warmed up, driven from rest to rest, and summed up in a sample."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from bench.client import connections
+from bench.loads import Echo, FanOut, Load
+from bench.plan import Shape
+from bench.processes import Accounts
+
+WARM_UP = 0.4
+SLICES = 5  # Of a shape's time in a round; the contenders take turns slice by slice (see `runner`).
+
+
+@dataclass
+class Sample:
+    """What one contender did in one round of one shape. Times in seconds, memory in bytes."""
+
+    units: int
+    seconds: float = 0.0
+    cpu: float = 0.0
+    client_seconds: float = 0.0
+    client_idle: float = 0.0
+    p50: float = 0.0
+    p99: float = 0.0
+    memory: float = 0.0
+    deflated: bool = False
+    slices: list[float] = field(default_factory=list)
+
+    @property
+    def cost(self) -> float:
+        """What contenders are compared by: CPU seconds per delivery or echo, bytes per idle connection."""
+        return self.cpu / self.units if self.cpu else self.memory
+
+    @property
+    def costs(self) -> list[float]:
+        """The same for each slice of the round."""
+        return self.slices or [self.cost]
+
+    @property
+    def rate(self) -> float:
+        """Deliveries or echoes a second."""
+        return self.units / self.seconds if self.seconds else 0.0
+
+    @property
+    def client_load(self) -> float:
+        """The share of the time in which the client had something to do."""
+        return 1 - self.client_idle / self.client_seconds if self.client_seconds else 0.0
+
+
+class Exercise:
+    """One shape put on one running contender: opened and warmed up, then driven slice by slice."""
+
+    def __init__(self, shape: Shape, port: int, accounts: Accounts, *, cookie: str = "") -> None:
+        """Open the sockets and warm the contender up."""
+        self._shape = shape
+        self._accounts = accounts
+        self._latencies = array("d")
+        self._sample = Sample(units=0)
+        with ExitStack() as stack:
+            cookie = cookie if shape.json else ""
+            opened = stack.enter_context(connections(port, _paths(shape), offer_deflate=shape.deflate, cookie=cookie))
+            self._load: Load = FanOut(shape, opened) if shape.family == "fanout" else Echo(shape, opened)
+            stack.enter_context(closing(self._load))
+            with _steady():
+                self._load.run(WARM_UP)
+            accounts.settle()
+            self._stack = stack.pop_all()
+
+    def slice(self) -> None:
+        """Drive the load for a slice of the shape's time, from rest to rest."""
+        with _steady():
+            cpu, idle, started = self._accounts.cpu(), self._load.poller.idle, time.perf_counter()
+            tally = self._load.run(self._shape.seconds / SLICES)
+            self._sample.client_seconds += time.perf_counter() - started
+            self._sample.client_idle += self._load.poller.idle - idle
+            cpu = self._accounts.settle() - cpu
+            self._load.check_silence()
+            self._accounts.check()
+        self._latencies.extend(tally.latencies)
+        self._sample.units += tally.units
+        self._sample.seconds += tally.ended - started
+        self._sample.cpu += cpu
+        self._sample.slices.append(cpu / tally.units)
+
+    def sample(self) -> Sample:
+        """Return what all slices together came to."""
+        cuts = statistics.quantiles(self._latencies, n=100, method="inclusive")
+        return replace(self._sample, p50=cuts[49], p99=cuts[98], deflated=self._load.deflated)
+
+    def close(self) -> None:
+        """Close the sockets; wait for the server to deal with that, or it falls into another's time."""
+        self._stack.close()
+        self._accounts.settle()
+
+
+def measure_memory(shape: Shape, port: int, accounts: Accounts) -> Sample:
+    """Measure what idle sockets add to the memory of a freshly started contender."""
+    paths = _paths(shape)
+    # What a server loads or caches with its first connections is not the price of one more.
+    with connections(port, paths[:50], offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+        load.run(0)
+    accounts.settle()
+    time.sleep(0.2)
+    before = accounts.memory()
+    with connections(port, paths, offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+        accounts.settle()
+        time.sleep(0.2)
+        used = accounts.memory() - before
+        load.run(0)  # One message to all of them: they were alive, and in the group.
+        accounts.check()
+    return Sample(units=shape.sockets, memory=used / shape.sockets, deflated=any(c.accepted.deflate for c in opened))
+
+
+def _paths(shape: Shape) -> list[str]:
+    fast = shape.sockets - shape.slow_sockets
+    return [shape.path.format(group=f"g{index % shape.groups}") for index in range(fast)] + [
+        shape.slow_path
+    ] * shape.slow_sockets
+
+
+@contextmanager
+def _steady() -> Iterator[None]:
+    """Keep the client's own garbage collector out of the latencies."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

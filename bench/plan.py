@@ -1,0 +1,218 @@
+"""What is measured: the shapes of load, as data.
+
+A shape names a family (one set of running servers serves a family), a kind of load, how many sockets take part and
+what they carry. Durations are per contender and round. All messages are text, because that is what browsers mostly
+exchange and what every contender must check as UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Family = Literal["fanout", "echo", "memory"]
+FAMILIES: tuple[Family, ...] = ("fanout", "echo", "memory")
+
+# More than a deflate window (32 KiB) holds of the 4 KiB messages, so that a compressor with context takeover does not
+# find the message of the turn before.
+VARIANTS = 64
+
+SMALL, LARGE = 100, 4096
+
+SLOW_SECONDS = 0.2  # What the slow consumer takes for a message; the floor and the Django projects read it here.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """One row of the result: a load that every contender gets in the same way.
+
+    `in_flight` counts messages under way, never two of them in one group: two frames for one socket in one turn of a
+    loop leave in one system call, for some contenders and in some rounds, and then the result is how often that
+    happened.
+    """
+
+    key: str
+    title: str
+    family: Family
+    path: str
+    sockets: int
+    seconds: float
+    size: int = SMALL
+    groups: int = 1
+    in_flight: int = 1
+    deflate: bool = False
+    json: bool = False
+    slow_sockets: int = 0
+    slow_path: str = "/slow/"
+
+    @property
+    def unit(self) -> str:
+        """What one unit of the load is called in tables."""
+        return {"fanout": "delivery", "echo": "echo", "memory": "connection"}[self.family]
+
+    def quick(self) -> Shape:
+        """Return a short form of this shape: the same load for a shorter time, and fewer idle sockets."""
+        sockets = 500 if self.family == "memory" else self.sockets
+        return replace(self, seconds=min(self.seconds, 0.6), sockets=sockets)
+
+
+SHAPES: tuple[Shape, ...] = (
+    Shape(
+        key="fanout-100",
+        title="fan-out: 1 group of 1,000, 100 B",
+        family="fanout",
+        path="/fanout/{group}/",
+        sockets=1000,
+        seconds=2.0,
+    ),
+    Shape(
+        key="fanout-4k",
+        title="fan-out: 1 group of 1,000, 4 KiB",
+        family="fanout",
+        path="/fanout/{group}/",
+        sockets=1000,
+        size=LARGE,
+        seconds=2.0,
+    ),
+    Shape(
+        key="fanout-groups",
+        title="fan-out: 100 groups of 10, 100 B",
+        family="fanout",
+        path="/fanout/{group}/",
+        sockets=1000,
+        groups=100,
+        in_flight=8,
+        seconds=2.0,
+    ),
+    Shape(
+        key="fanout-deflate",
+        title="fan-out: 1 group of 1,000, 4 KiB, deflate offered",
+        family="fanout",
+        path="/fanout/{group}/",
+        sockets=1000,
+        size=LARGE,
+        deflate=True,
+        seconds=2.0,
+    ),
+    Shape(
+        key="echo-1",
+        title="echo: 1 socket, function, 100 B",
+        family="echo",
+        path="/echo/",
+        sockets=1,
+        seconds=1.5,
+    ),
+    Shape(
+        key="echo-100",
+        title="echo: 100 sockets, function, 100 B",
+        family="echo",
+        path="/echo/",
+        sockets=100,
+        seconds=2.0,
+    ),
+    Shape(
+        key="echo-json-1",
+        title="echo: 1 socket, JSON class, session user, one query",
+        family="echo",
+        path="/notes/",
+        sockets=1,
+        json=True,
+        seconds=1.5,
+    ),
+    Shape(
+        key="echo-json-100",
+        title="echo: 100 sockets, JSON class, session user, one query",
+        family="echo",
+        path="/notes/",
+        sockets=100,
+        json=True,
+        seconds=2.0,
+    ),
+    Shape(
+        key="echo-slow",
+        title="echo: 100 sockets, 1 of them on a 200 ms consumer (latency of the other 99)",
+        family="echo",
+        path="/echo/",
+        sockets=100,
+        slow_sockets=1,
+        seconds=3.0,
+    ),
+    Shape(
+        key="memory-plain",
+        title="idle memory: 2,000 sockets in one group",
+        family="memory",
+        path="/fanout/{group}/",
+        sockets=2000,
+        seconds=0,
+    ),
+    Shape(
+        key="memory-deflate",
+        title="idle memory: 2,000 sockets in one group, deflate offered",
+        family="memory",
+        path="/fanout/{group}/",
+        sockets=2000,
+        deflate=True,
+        seconds=0,
+    ),
+)
+
+_WORDS = [
+    "harbour",
+    "tide",
+    "buoy",
+    "channel",
+    "pilot",
+    "keel",
+    "anchor",
+    "lantern",
+    "chart",
+    "mooring",
+    "current",
+    "signal",
+    "ferry",
+    "sound",
+    "strait",
+    "jetty",
+    "compass",
+    "rope",
+    "deck",
+    "sail",
+    "wind",
+    "water",
+    "north",
+    "south",
+    "east",
+    "west",
+    "light",
+    "tower",
+    "wave",
+    "shore",
+]
+
+
+def payloads(shape: Shape) -> list[bytes]:
+    """Return the messages of a shape: `VARIANTS` different texts of exactly its size, the same in every run."""
+    build = _json_text if shape.json or shape.size > SMALL else _plain_text
+    return [build(number, shape.size) for number in range(VARIANTS)]
+
+
+def _plain_text(number: int, size: int) -> bytes:
+    text = f"{number:08d} " + " ".join(random.Random(number).choices(_WORDS, k=size))
+    return text[:size].encode("ascii")
+
+
+def _json_text(number: int, size: int) -> bytes:
+    """Build what a chat sends: a JSON object with records in it, padded to the size inside a string."""
+    rng = random.Random(number)
+    content: dict[str, object] = {"n": number, "pad": ""}
+    if size > 2 * SMALL:
+        content["items"] = items = []
+        while len(json.dumps(content)) < size - 200:
+            items.append(
+                {"id": rng.randrange(10**9), "user": rng.choice(_WORDS), "text": " ".join(rng.choices(_WORDS, k=9))}
+            )
+    room = size - len(json.dumps(content))
+    content["pad"] = " ".join(rng.choices(_WORDS, k=room))[:room]
+    return json.dumps(content).encode("ascii")
