@@ -3,6 +3,7 @@
 import signal
 import sys
 import uuid
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
@@ -187,6 +188,43 @@ def test_the_page_comes_back_after_the_codes_that_ask_for_it(visitor, codes, sta
         ada.expect_connection(state)
         if state == "closed":
             expect(ada.page.locator("#connection-text")).to_have_text(f"Disconnected: code {code}")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_a_message_that_may_be_lost_says_so_and_stands_in_the_room_once(visitor, lost) -> None:
+    ada, grace = visitor("Ada"), visitor("Grace").enter("harbour")
+    losing = [lost]
+
+    def line(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def lose_or_pass(message: str | bytes, what: str, send: Callable[[str | bytes], None]) -> None:
+            if what in losing and "unsure" in str(message):
+                losing.clear()
+                route.close(code=1012)
+            else:
+                send(message)
+
+        route.on_message(lambda message: lose_or_pass(message, "request", server.send))
+        server.on_message(lambda message: lose_or_pass(message, "answer", route.send))
+
+    ada.page.route_web_socket("**/ws/chat/**", line)
+    ada.enter("harbour")
+    box = ada.page.get_by_label("Message to")
+    box.fill("unsure")
+    box.press("Enter")
+    expect(box).to_have_value("")
+    again = ada.page.get_by_role("button", name="Send again")
+    if lost == "request":
+        expect(again).to_be_visible()
+        ada.expect_connection("open")
+        grace.expect_messages()
+        again.click()
+    grace.expect_messages("unsure")
+    expect(ada.page.locator(":is(.pending, .failed)")).to_have_count(0)  # what arrived is confirmed by the history
+    ada.expect_messages("unsure")
+    assert losing == []
 
 
 BIG = "x" * 40_000
