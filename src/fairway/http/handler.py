@@ -102,10 +102,10 @@ class AsgiHandler(BaseHandler):
             return self.get_response(request)
         except Exception:
             # Even the error handlers failed. Under WSGI the server would catch this.
+            request.close()
             if settings.DEBUG_PROPAGATE_EXCEPTIONS:
                 raise
             logger.exception("Internal Server Error: %s", request.path, extra={"status_code": 500, "request": request})
-            request.close()
             text = traceback.format_exc() if settings.DEBUG else "Internal Server Error"
             return HttpResponseServerError(text, content_type="text/plain")
 

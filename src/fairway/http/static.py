@@ -46,17 +46,16 @@ class StaticFilesHandler(AsgiHandler):
 
     def get_response(self, request: Any) -> Response:
         """Return the file, or Django's answer. A missing file is explained with DEBUG, and else Django's to answer."""
-        if self._is_static(request.path):
-            try:
-                response = self.serve(request)
-            except Http404 as error:
-                if settings.DEBUG:
-                    response = response_for_exception(request, error)
-                else:
-                    return super().get_response(request)
-            response._resource_closers.append(request.close)  # noqa: SLF001  as Django's handler does
-            return response
-        return super().get_response(request)
+        if not self._is_static(request.path):
+            return super().get_response(request)
+        try:
+            response = self.serve(request)
+        except Exception as error:  # noqa: BLE001  Django makes a response of whatever it is
+            if isinstance(error, Http404) and not settings.DEBUG:
+                return super().get_response(request)
+            response = response_for_exception(request, error)
+        response._resource_closers.append(request.close)  # noqa: SLF001  as Django's handler does
+        return response
 
     def _is_static(self, path: str) -> bool:
         """Say whether the path is ours: below STATIC_URL, and STATIC_URL names no other host."""
