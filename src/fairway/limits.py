@@ -38,7 +38,10 @@ class ChannelRule:
     """Messages that may wait: enough for a burst, few enough to notice that nobody reads."""
 
     expiry: float = UNLIMITED
-    """Seconds until a message that nobody has begun is dropped: only where the sender has given up by then."""
+    """Seconds until a message that nobody has begun is dropped: only where the sender has given up by then.
+
+    A single-reader channel is dropped as a whole when nobody has read it for so long, and never while somebody does.
+    """
 
     attempts: int = 5
     """Deliveries of one message before it becomes a dead letter."""
@@ -54,7 +57,8 @@ DEFAULT_RULES: tuple[tuple[str, ChannelRule], ...] = (
     ("websocket.connect", ChannelRule(capacity=10_000, expiry=20)),
     ("websocket.*", ChannelRule(capacity=UNGATED)),
     ("http.request", ChannelRule(capacity=1_000, expiry=60, attempts=2, begun_once=True)),
-    ("http.request.body?*", ChannelRule(capacity=UNGATED)),
+    # Read at once or never: its request was refused, expired, or its consumer did not want the body.
+    ("http.request.body?*", ChannelRule(capacity=UNGATED, expiry=300)),
     ("http.disconnect", ChannelRule(capacity=10_000, expiry=60)),
     ("*", ChannelRule()),
 )
@@ -66,7 +70,7 @@ class BrokerLimits:
     """What one broker may hold."""
 
     total: int = 256 * MIB
-    """All bodies that wait or are being consumed: the one bound on a broker's memory."""
+    """All bodies that wait or are being consumed, and once more all that wait for room: the bound on its memory."""
 
     inbox: int = 64 * MIB
     """Bodies one server has not read yet; beyond it group sends to that server are dropped and counted."""
@@ -79,6 +83,9 @@ class BrokerLimits:
 
     dead_letters: int = 1_000
     """Dead letters kept; the oldest goes first, because the newest tells what is wrong now."""
+
+    dead_letter_bytes: int = 16 * MIB
+    """The same in bytes, bodies only."""
 
     repeat_memory: float = 600.0
     """How long the id of a message is remembered, so that a repeat is dropped."""
@@ -169,6 +176,9 @@ class WebSocketLimits:
 
     read_ahead_bytes: int = 256 * KIB
     """The same in bytes."""
+
+    pinned_window: int = 32
+    """Messages that a connection pinned to one process may have under way."""
 
     events: int = 100
     """Typed group messages that wait for one connection; one more closes it with 1013."""

@@ -1,0 +1,344 @@
+"""One connection: the only reader and writer of its transport.
+
+It parses HTTP/1.1, makes a stream for each request, one after the other, and hands the socket over to a WebSocket when
+a request is upgraded. Requests that arrive ahead of their turn wait as parsed events, bounded; then the socket is read
+no further.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import unquote_to_bytes
+
+from fairway.errors import PeerError
+from fairway.server.config import Access
+from fairway.server.gateway import Scope
+from fairway.server.http_stream import HttpStream
+from fairway.server.port import Pairs
+from fairway.server.ws_stream import WebSocketStream
+from fairway.wire import handshake
+from fairway.wire.events import BodyReceived, HttpEvent, PeerFailed, RequestReceived
+from fairway.wire.http1 import Http1Parser
+from fairway.wire.http1_response import error_response
+from fairway.wire.origin import check_origin
+
+if TYPE_CHECKING:
+    from fairway.server.listener import Listener
+
+logger = logging.getLogger("fairway.server")
+
+LINGER = 1.0
+"""After an error the rest of a request is read away for so long: closing at once would reset the answer unread."""
+
+
+class Connection(asyncio.Protocol):
+    """An accepted connection."""
+
+    __slots__ = (
+        "_address",
+        "_began",
+        "_events",
+        "_listener",
+        "_lingering",
+        "_parser",
+        "_request",
+        "_stream",
+        "_transport",
+        "_waiting_since",
+        "reading_paused",
+        "stopping",
+        "tick",
+    )
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._address: tuple[str, int] | None = None
+        self._parser: Http1Parser | None = None
+        self._stream: HttpStream | WebSocketStream | None = None
+        self._events: deque[HttpEvent] | None = None
+        self._request: RequestReceived | None = None
+        self._lingering = False
+        self._began = 0.0
+        self._waiting_since = 0.0
+        self.reading_paused = False
+        self.stopping = False
+        """No further request will be taken on this connection."""
+        self.tick = 0
+
+    # --- asyncio.Protocol --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless the doorman says no."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._address = _address(transport.get_extra_info("peername"))
+        if not self._listener.opened(self, self._address):
+            self._transport.abort()
+            return
+        limits = self._listener.gateway.limits.http
+        self._parser = Http1Parser(limits)
+        self._transport.set_write_buffer_limits(high=limits.high_water)
+        self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Give bytes to whoever owns the socket now."""
+        stream = self._stream
+        if type(stream) is WebSocketStream:
+            stream.received(data)
+        elif self._parser and not self._lingering:
+            if self._stream is None and not self._parser.started:
+                self._waiting_since = self._listener.gateway.deadlines.now
+                self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.head_timeout)
+            self._take(self._parser.receive(data))
+
+    def eof_received(self) -> bool:
+        """Close: a peer that has sent everything and still reads is taken for one that has gone."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the stream."""
+        self.tick = 0
+        if self._parser is None and self._stream is None:
+            self._listener.closed(self, self._address)
+            return
+        stream, self._stream, self._parser = self._stream, None, None
+        self._events = None
+        if stream:
+            stream.lost()
+        self._listener.closed(self, self._address)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        if self._stream:
+            self._stream.paused_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        if self._stream:
+            self._stream.resumed_writing()
+
+    # --- requests, one after the other -------------------------------------------------------------------------------
+
+    def _take(self, events: list[HttpEvent]) -> None:
+        if self._events:
+            self._events.extend(events)
+        else:
+            self._events = deque(events)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Act on events until a response has to be waited for."""
+        events = self._events
+        while events:
+            event = events[0]
+            stream = cast("HttpStream | None", self._stream)
+            if isinstance(event, RequestReceived | PeerFailed) and stream and not stream.ended:
+                break
+            events.popleft()
+            if isinstance(event, RequestReceived):
+                self._begin(event)
+            elif isinstance(event, PeerFailed):
+                self._refuse(event.error)
+            elif stream and not stream.ended:
+                stream.body_received(event.data) if isinstance(event, BodyReceived) else stream.request_ended()
+            if self._parser is None or self._lingering:
+                return
+        if not events:
+            self._events = None
+        self._pace()
+
+    def _pace(self) -> None:
+        """Read no further while too many requests wait."""
+        waiting = sum(isinstance(event, RequestReceived) for event in self._events or ())
+        if waiting >= self._listener.gateway.limits.http.pipelined:
+            self.pause_reading()
+        elif waiting == 0 and self._stream is None:
+            self.resume_reading()
+
+    def _begin(self, request: RequestReceived) -> None:
+        self._request = request
+        self._began = self._listener.gateway.loop.time()
+        self.tick = 0
+        try:
+            scope = self._scope(request)
+            if request.upgrade:
+                self._upgrade(request, scope)
+            else:
+                self._stream = HttpStream(self._listener.gateway, self, request, scope)
+        except PeerError as error:
+            self._refuse(error)
+
+    def _scope(self, request: RequestReceived) -> Scope:
+        try:
+            path = unquote_to_bytes(request.path).decode()
+        except UnicodeDecodeError:
+            msg = "the path is not UTF-8"
+            raise PeerError(msg) from None
+        gateway = self._listener.gateway
+        return Scope(
+            reply_channel="",
+            path=path,
+            query_string=request.query,
+            headers=request.headers,
+            scheme="http" if not request.upgrade else "ws",
+            http_version=request.http_version,
+            client=self._address,
+            server=_address(self._transport.get_extra_info("sockname")),
+            root_path=gateway.config.root_path,
+            method=None if request.upgrade else request.method,
+        )
+
+    def _upgrade(self, request: RequestReceived, scope: Scope) -> None:
+        limits = self._listener.gateway.limits.websocket
+        shaken = handshake.parse(request, limits.window_bits)
+        host = handshake.header(request.headers, b"host") or b""
+        origin = handshake.header(request.headers, b"origin")
+        trusted = self._listener.gateway.config.trusted_origins
+        if not check_origin(origin, scheme=scope.scheme, host=host, trusted=trusted):
+            logger.warning("WebSocket %r refused: origin %r is not allowed for host %r", scope.path, origin, host)
+            self.respond(403, (), b"origin not allowed\n")
+            self.log("rejected", 403)
+            return
+        parser, self._parser = self._parser, None
+        self._transport.set_write_buffer_limits(high=limits.high_water)
+        self._events = None
+        self._stream = WebSocketStream(self._listener.gateway, self, shaken, scope)
+        if parser and parser.leftover:
+            self._stream.received(parser.leftover)
+
+    def _refuse(self, error: PeerError) -> None:
+        """Answer what is no request, or not one for us; nothing of it reaches a worker."""
+        logger.debug("%s: %s", self._address, error.reason)
+        self._write_error(error.status, error.reason, getattr(error, "headers", ()))
+        self.log("http", error.status)
+
+    def finished(self) -> None:
+        """Go on with the next request, or close: the response is complete."""
+        stream = cast("HttpStream", self._stream)
+        if not stream.keep_alive or self.stopping:
+            self._linger()
+            return
+        self._stream = None
+        self._request = None
+        self.resume_reading()
+        if self._events:
+            self._listener.gateway.loop.call_soon(self._advance)
+        else:
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        self._waiting_since = self._listener.gateway.deadlines.now
+        self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.keep_alive)
+
+    def on_due(self, now: float) -> float | None:
+        """Close a connection that sent no request, or no complete one, in time."""
+        if self._lingering:
+            self._transport.abort()
+        elif self._stream is None and self._parser:
+            if self._parser.started:
+                self._write_error(408, "the request head took too long")
+            else:
+                self._transport.close()
+        return None
+
+    def stop(self) -> None:
+        """Take no further request; close now if none is under way. A WebSocket is closed by its listener."""
+        self.stopping = True
+        if self._stream is None:
+            self._transport.close()
+
+    @property
+    def socket(self) -> WebSocketStream | None:
+        """The WebSocket on this connection, if it was upgraded."""
+        return self._stream if type(self._stream) is WebSocketStream else None
+
+    # --- the port of a stream ----------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """See `Port.write`."""
+        self._transport.write(data)
+
+    def unsent(self) -> int:
+        """See `Port.unsent`."""
+        return self._transport.get_write_buffer_size()
+
+    def date(self) -> bytes:
+        """Return the value of a Date header."""
+        return self._listener.date()
+
+    def pause_reading(self) -> None:
+        """See `Port.pause_reading`."""
+        if not self.reading_paused and not self._transport.is_closing():
+            self.reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Port.resume_reading`."""
+        if self.reading_paused and not self._transport.is_closing():
+            self.reading_paused = False
+            self._transport.resume_reading()
+
+    def respond(self, status: int, headers: Pairs, content: bytes) -> None:
+        """See `Port.respond`."""
+        text = content.decode("utf-8", "replace") if content else ""
+        try:
+            self._write_error(status, text, headers)
+        except Exception:
+            logger.exception("a response of the application cannot be sent")
+            self._write_error(500, "")
+
+    def _write_error(self, status: int, text: str, headers: Any = ()) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(error_response(status, text, headers=headers, date=self._listener.date()))
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close, after reading away what the peer still sends (RFC 9112, 9.6)."""
+        if self._transport.is_closing():
+            return
+        self._lingering = True
+        self._events = None
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self.resume_reading()
+            self._listener.gateway.deadlines.put(self, LINGER)
+        else:
+            self._transport.close()
+
+    def close(self) -> None:
+        """See `Port.close`."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """See `Port.abort`."""
+        self._transport.abort()
+
+    def log(
+        self, action: Literal["http", "connecting", "connected", "rejected", "disconnected"], status: int, size: int = 0
+    ) -> None:
+        """See `Port.log`."""
+        access_log = self._listener.gateway.config.access_log
+        if access_log is None:
+            return
+        request = self._request
+        now = self._listener.gateway.loop.time()
+        access = Access(
+            action=action,
+            client=f"{self._address[0]}:{self._address[1]}" if self._address else "",
+            method=request.method if request else "",
+            path=request.target.decode("latin-1") if request else "",
+            http_version=request.http_version if request else "",
+            status=status,
+            size=size,
+            seconds=now - self._began if request else 0.0,
+        )
+        try:
+            access_log(access)
+        except Exception:
+            logger.exception("the access log failed")
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Return host and port of a socket name; None for a Unix socket, which has neither."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None

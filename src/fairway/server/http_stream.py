@@ -1,0 +1,345 @@
+"""One HTTP exchange: a request on its way to a worker, and the response on its way back.
+
+The request waits here until its body is whole or above `body_chunk`, so that a slow client holds no worker. A larger
+body follows on a channel of its own, as far as the reader's credit goes; then its socket is read no further.
+
+The response begins with the first message that has a `status` and ends with the first that has no `more_content`.
+Between them the exchange may sit in groups, which is how event streams and long polls cost no worker.
+"""
+
+import logging
+from enum import IntEnum
+
+from msgspec import DecodeError, Struct
+
+from fairway.broker.effects import Abandoned, Envelope, Policy, Refused
+from fairway.errors import InvalidMessage
+from fairway.names import new_channel
+from fairway.server.fanout import GroupMessage
+from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
+from fairway.server.port import Port
+from fairway.server.replies import HttpReply, decode_http_reply
+from fairway.wire.events import RequestReceived
+from fairway.wire.http1_response import CONTINUE, ResponseEncoder
+
+logger = logging.getLogger("fairway.server.http")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+BODY_PIECE = 64 * 1024
+"""Smaller pieces of a large body are gathered, so that a client cannot make a message of every byte."""
+
+
+class Phase(IntEnum):
+    """Where an exchange is in its life."""
+
+    READING = 0
+    WAITING = 1
+    RESPONDING = 2
+    ENDED = 3
+
+
+class BodyChunk(Struct, gc=False, omit_defaults=True):
+    """A part of a request body, as it is encoded."""
+
+    content: bytes = b""
+    more_content: bool = False
+    closed: bool = False
+
+
+class HttpStream:
+    """An HTTP request and its response."""
+
+    __slots__ = (
+        "_body",
+        "_body_channel",
+        "_body_ended",
+        "_credit",
+        "_encoder",
+        "_gateway",
+        "_phase",
+        "_port",
+        "_request",
+        "_scope",
+        "_since",
+        "_size",
+        "_stalled",
+        "_status",
+        "channel",
+        "groups",
+        "keep_alive",
+        "receive_channel",
+        "state",
+        "tick",
+    )
+
+    def __init__(self, gateway: Gateway, port: Port, request: RequestReceived, scope: Scope) -> None:
+        self._gateway = gateway
+        self._port = port
+        self._request = request
+        self._scope = scope
+        self._encoder = ResponseEncoder(request)
+        self._phase = Phase.READING
+        self._body = bytearray()
+        self._body_channel: str | None = None
+        self._body_ended = False
+        self._credit = gateway.limits.http.body_window
+        self._since = gateway.deadlines.now
+        self._stalled = 0.0
+        self._status = 0
+        self._size = 0
+        self.keep_alive = False
+        """After the end: the connection may take another request."""
+        self.tick = 0
+        self.groups: set[str] | None = None
+        self.receive_channel: str | None = None
+        self.state = NO_STATE
+        self.channel = scope.reply_channel = gateway.open_http(self)
+        gateway.deadlines.put(self, gateway.limits.http.body_timeout)
+        if request.expects_continue:
+            port.write(CONTINUE)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response is complete, or never will be."""
+        return self._phase is Phase.ENDED
+
+    # --- the request -------------------------------------------------------------------------------------------------
+
+    def body_received(self, data: bytes) -> None:
+        """Take bytes of the request body."""
+        if self._phase is Phase.ENDED:
+            return
+        self._body += data
+        if self._phase is Phase.READING:
+            self._since = self._gateway.deadlines.now
+            if len(self._body) > self._gateway.limits.http.body_chunk:
+                self._body_channel = self._scope.body_channel = new_channel("http.request.body?")
+                self._submit()
+        elif len(self._body) >= BODY_PIECE:
+            self._send_body()
+
+    def request_ended(self) -> None:
+        """Learn that the body is whole."""
+        self._body_ended = True
+        if self._phase is Phase.READING:
+            self._submit()
+        elif self._body_channel and self._phase is not Phase.ENDED:
+            self._send_body()
+
+    def _submit(self) -> None:
+        self._phase = Phase.WAITING
+        self._since = self._gateway.deadlines.now
+        scope = self._scope
+        scope.body = bytes(self._body)
+        self._body.clear()
+        once = scope.body_channel is not None or scope.method not in SAFE_METHODS
+        policy = Policy.ONCE if once else Policy.AGAIN
+        self._gateway.submit("http.request", self, 0, encode(scope), policy)
+        scope.body = b""
+        if not self.ended:
+            self._gateway.deadlines.put(self, self._gateway.limits.http.answer_timeout)
+
+    def _send_body(self) -> None:
+        """Send on what the reader's credit covers; when there is none left, read no further."""
+        limits = self._gateway.limits.http
+        while self._credit > 0 and (self._body or self._body_ended):
+            piece = bytes(self._body[: limits.body_chunk])
+            del self._body[: limits.body_chunk]
+            last = self._body_ended and not self._body
+            self._credit -= len(piece)
+            self._send_chunk(BodyChunk(content=piece, more_content=not last))
+            if last:
+                self._body_channel = None
+                return
+        if self._credit <= 0:
+            self._port.pause_reading()
+
+    def _send_chunk(self, chunk: BodyChunk) -> None:
+        channel = self._body_channel
+        if channel:
+            number = f"{self.channel}.body.{self._gateway.deadlines.now}"
+            self._gateway.inbox.submit(Envelope(number, channel, self.channel), encode(chunk))
+
+    def on_credit(self, size: int) -> None:
+        """Send so many more body bytes."""
+        self._credit += size
+        if self._body_channel and not self.ended:
+            self._send_body()
+            if self._credit > 0:
+                self._port.resume_reading()
+
+    # --- the response ------------------------------------------------------------------------------------------------
+
+    def on_frame(self, body: bytes) -> None:
+        """Act on a message of the response (message standard, 5.3)."""
+        if self._phase is Phase.ENDED:
+            return
+        try:
+            reply = decode_http_reply(body)
+        except DecodeError as error:
+            logger.error("a message for %s was dropped: %s", self.channel, error)  # noqa: TRY400
+            return
+        if reply.request is not None:
+            return  # server push: HTTP/1.1 has none, and a server may ignore it
+        self._since = self._gateway.deadlines.now
+        if self._phase is Phase.RESPONDING:
+            if reply.status is not None:
+                logger.error("a second response for %s %s was dropped", self._request.method, self._scope.path)
+                return
+            self._chunk(reply.content or b"", more=bool(reply.more_content))
+        elif reply.status is None:
+            logger.error("the response to %s %s has no status", self._request.method, self._scope.path)
+            self._answer_error(500)
+        else:
+            self._begin(reply)
+
+    def _begin(self, reply: HttpReply) -> None:
+        content = reply.content or b""
+        more = bool(reply.more_content)
+        # An early answer leaves body bytes on the wire that nobody will read: the connection ends with it.
+        alive = self._body_ended and not self._port.stopping
+        try:
+            head = self._encoder.head(
+                reply.status or 500,
+                reply.headers or (),
+                last_content=None if more else content,
+                keep_alive=alive,
+                date=self._port.date(),
+                reason=reply.status_text or b"",
+            )
+        except InvalidMessage as error:
+            logger.error("the response to %s %s was refused: %s", self._request.method, self._scope.path, error)  # noqa: TRY400
+            self._answer_error(500)
+            return
+        self._phase = Phase.RESPONDING
+        self._status = reply.status or 500
+        self._size = len(content)
+        self.keep_alive = self._encoder.keep_alive
+        data = self._encoder.data(content)
+        if more:
+            self._port.write(head + data)
+            return
+        self._port.write(head + data + self._encoder.end())
+        self._finish()
+
+    def _chunk(self, content: bytes, *, more: bool) -> None:
+        self._size += len(content)
+        data = self._encoder.data(content)
+        if not more:
+            data += self._encoder.end()
+        if data:
+            self._port.write(data)
+        if not more:
+            self._finish()
+
+    def on_group(self, message: GroupMessage) -> None:
+        """Take a chunk that a group sends to an open response; a client that does not read is cut."""
+        reply = message.reply
+        if self._phase is not Phase.RESPONDING or reply.content is None:
+            return
+        if self._port.unsent() > self._gateway.limits.websocket.unsent:
+            self._cut()
+            return
+        self._since = self._gateway.deadlines.now
+        self._chunk(reply.content, more=reply.more_content is not False)
+
+    def on_event(self, body: bytes) -> None:
+        """Nothing: an HTTP exchange has no consumer for events."""
+
+    def _finish(self) -> None:
+        if self._encoder.truncated or self._encoder.excess:
+            logger.error(
+                "%s %s sent another number of bytes than its Content-Length", self._request.method, self._scope.path
+            )
+            self.keep_alive = False
+        self._end()
+        self._port.finished()
+
+    def _answer_error(self, status: int, retry_after: int | None = None) -> None:
+        """Answer instead of the application, or cut what has begun so that the client sees it."""
+        if self._phase is Phase.RESPONDING:
+            self._cut()
+        elif self._phase is not Phase.ENDED:
+            self._status = status
+            self._end()
+            headers = [(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []
+            self._port.respond(status, headers, b"")
+
+    def _cut(self) -> None:
+        """End a response that has begun, visibly: no last chunk, no clean end of the connection."""
+        self._end()
+        self._port.abort()
+
+    # --- news from the broker ----------------------------------------------------------------------------------------
+
+    def on_done(self, order: int) -> None:
+        """Nothing: the consumer is done, and the response may still be open."""
+
+    def on_abandoned(self, item: Abandoned) -> None:
+        """Answer for a request that nobody will answer."""
+        self._answer_error({"lost": 502, "expired": 504}.get(item.reason, 500))
+
+    def on_refused(self, item: Refused) -> None:
+        """Answer for a message that found no room: the request itself, or a part of its body."""
+        self._answer_error(503, retry_after=5)
+
+    def on_owner_gone(self) -> None:
+        """Nothing: a request is pinned to nobody."""
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        """Learn that the client is gone."""
+        if self._phase is Phase.ENDED:
+            return
+        submitted = self._phase is not Phase.READING
+        if self._body_channel and submitted:
+            self._send_chunk(BodyChunk(closed=True))
+        self._end()
+        if submitted:
+            self._gateway.depart(self.channel)
+
+    def paused_writing(self) -> None:
+        """Learn that the client reads slowly: direct sends wait from now on."""
+        self._stalled = self._gateway.deadlines.now
+        self._gateway.inbox.congest(self.channel)
+        self._gateway.deadlines.put(self, self._gateway.limits.http.stall)
+
+    def resumed_writing(self) -> None:
+        """Learn that the client has read on."""
+        self._stalled = 0.0
+        self._since = self._gateway.deadlines.now
+        self._gateway.inbox.relieve(self.channel)
+
+    def _end(self) -> None:
+        read = self._phase is not Phase.READING
+        self._phase = Phase.ENDED
+        self._body.clear()
+        self.tick = 0
+        if self._stalled:
+            self.resumed_writing()
+        self._gateway.forget(self)
+        self._port.log("http", self._status, self._size)
+        if read and self._gateway.inbox.has_reader("http.disconnect"):
+            message = encode(Incoming(self.channel, self._scope.path))
+            self._gateway.inbox.submit(Envelope(f"{self.channel}.end", "http.disconnect", self.channel), message)
+
+    def on_due(self, now: float) -> float | None:
+        """Look which time is over: see `HttpLimits`."""
+        limits = self._gateway.limits.http
+        if self._phase is Phase.ENDED:
+            return None
+        if self._phase is Phase.READING:
+            if now - self._since < limits.body_timeout:
+                return limits.body_timeout - (now - self._since)
+            self._answer_error(408)
+            return None
+        if self._stalled:
+            if now - self._stalled < limits.stall:
+                return limits.stall - (now - self._stalled)
+            self._cut()
+            return None
+        if now - self._since < limits.answer_timeout:
+            return limits.answer_timeout - (now - self._since)
+        self._answer_error(504)
+        return None

@@ -1,0 +1,45 @@
+"""What a stream may do with its connection. HTTP/1.1 gives the whole connection; HTTP/2 will give one of its streams."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+class Port(Protocol):
+    """The connection as its stream sees it."""
+
+    reading_paused: bool
+    stopping: bool
+
+    def write(self, data: bytes) -> None:
+        """Write bytes; they wait in the transport while the peer is slow."""
+
+    def unsent(self) -> int:
+        """Return how many bytes wait in the transport."""
+
+    def date(self) -> bytes:
+        """Return the value of a Date header."""
+
+    def finished(self) -> None:
+        """Learn that the response is complete: the next request may come."""
+
+    def pause_reading(self) -> None:
+        """Read no further: the peer is slowed by TCP itself."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def respond(self, status: int, headers: Pairs, content: bytes) -> None:
+        """Answer a request that was not upgraded with a whole response, and close."""
+
+    def close(self) -> None:
+        """Close once everything is written."""
+
+    def abort(self) -> None:
+        """Close now, whatever waits."""
+
+    def log(
+        self, action: Literal["http", "connecting", "connected", "rejected", "disconnected"], status: int, size: int = 0
+    ) -> None:
+        """Write a line to the access log."""
