@@ -51,7 +51,8 @@ format: ## let ruff put the code into shape
 
 conformance: ## run the Autobahn WebSocket suite against Fairway (AUTOBAHN_CASES="9.* 12.*" narrows it)
 	@$(SETUP) --group test
-	@$(BIN)/python -m pytest -m conformance --timeout 3000 -s tests/conformance $(PYTEST_ARGS)
+	@python3 tools/environment.py .venvs/conformance $(if $(PYTHON),--python $(PYTHON)) --group conformance
+	@$(BIN)/python -m pytest -m conformance --timeout 1800 -s tests/conformance $(PYTEST_ARGS)
 
 soak: ## run the long counts (FAIRWAY_SOAK=1 is the short form that CI runs)
 	@$(SETUP) --group test
