@@ -7,18 +7,27 @@ does all the rest: checks, the banner, its words for a port in use, and autorelo
 import asyncio
 import atexit
 import contextlib
+import logging
 import signal
 import threading
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from django.conf import settings
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.application import application_for
 from fairway.conf import channel_layers
+from fairway.limits import HttpLimits, ServerLimits, WebSocketLimits
 from fairway.routing import Consumer
-from fairway.server import Server, ServerConfig
+from fairway.server import Server
+from fairway.server.config import Access, ServerConfig
 from fairway.signals import worker_process_ready, worker_ready
 from fairway.worker.loop import Worker
+
+logger = logging.getLogger("django.server")
+
+_WORDS = {"connecting": "HANDSHAKING", "connected": "CONNECT", "rejected": "REJECT", "disconnected": "DISCONNECT"}
 
 GRACE = 2.0
 """How long a stop may take in all: whoever edits code waits for it at each change."""
@@ -49,7 +58,7 @@ class DevServer:
         host = "0.0.0.0" if address[0] == "0" else address[0]  # noqa: S104  the user asked for it
         bind = f"[{host}]:{address[1]}" if ipv6 and ":" in host else f"{host}:{address[1]}"
         self._layer = channel_layers[DEFAULT_CHANNEL_LAYER]
-        self._server = Server(self.options.config.bound_to(bind), self._layer)
+        self._server = Server(replace(self.options.config, binds=[bind]), self._layer)
         self._runner = asyncio.Runner()
         self._ended = asyncio.Event()
         self._stopped = threading.Event()
@@ -104,5 +113,32 @@ def dev_server_class(options: DevOptions) -> type[DevServer]:
     return type("DevServer", (DevServer,), {"options": options})
 
 
-def log_request(*_details: Any) -> None:
-    """Placeholder."""
+def server_config(*, answer_timeout: float | None = None, connect_timeout: float | None = None) -> ServerConfig:
+    """Return what the project's settings say about a server, for development: a stop wastes nobody's time.
+
+    Parameters:
+        answer_timeout: seconds until an unanswered request gets a 504; the default when None.
+        connect_timeout: the same for a WebSocket handshake.
+    """
+    http, websocket = HttpLimits(), WebSocketLimits()
+    if answer_timeout is not None:
+        http = replace(http, answer_timeout=answer_timeout)
+    if connect_timeout is not None:
+        websocket = replace(websocket, connect_timeout=connect_timeout)
+    return ServerConfig(
+        root_path=(settings.FORCE_SCRIPT_NAME or "").rstrip("/"),
+        trusted_origins=settings.CSRF_TRUSTED_ORIGINS,
+        access_log=log_access,
+        limits=ServerLimits(http=http, websocket=websocket, drain=0, drain_http=GRACE / 2),
+    )
+
+
+def log_access(access: Access) -> None:
+    """Write a line of the access log, through the logger (and so in the colours) of Django's own server."""
+    path = access.path.encode("unicode_escape").decode("ascii")
+    if access.action == "http":
+        text = f"HTTP {access.method} {path} {access.status} [{access.seconds:.2f}, {access.client}]"
+    else:
+        text = f"WebSocket {_WORDS[access.action]} {path} [{access.client}]"
+    level = logging.ERROR if access.status >= 500 else logging.WARNING if access.status >= 400 else logging.INFO
+    logger.log(level, "%s", text, extra={"status_code": access.status or 200})

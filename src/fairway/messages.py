@@ -133,6 +133,8 @@ class HttpReply(TypedDict, total=False):
     content: bytes
     more_content: bool
     status_text: bytes
+    request: dict[str, Any]
+    """Server push: a request the client will make. A server that cannot push ignores it."""
 
 
 class Protocol(Enum):
@@ -249,18 +251,19 @@ _WEBSOCKET: Mapping[str, _Rule] = {
     "subprotocol": ((str, _NONE), _subprotocol),
     "headers": ((list, tuple, _NONE), _headers),
     "receive_channel": ((str, _NONE), None),
-    "reject": ((dict,), _reject),
+    "reject": ((dict, _NONE), _reject),
     "close": _CLOSE,
     "reason": _REASON,
     "text": _TEXT,
     "bytes": _BYTES,
 }
 _HTTP: Mapping[str, _Rule] = {
-    "status": ((int,), _status),
-    "headers": _HEADERS,
+    "status": ((int, _NONE), _status),
+    "headers": ((list, tuple, _NONE), _headers),
     "content": _BYTES,
     "more_content": _FLAG,
     "status_text": ((bytes, _NONE), _status_text),
+    "request": ((dict, _NONE), None),
 }
 _GROUP: Mapping[str, _Rule] = {
     "text": _TEXT,

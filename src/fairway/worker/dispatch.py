@@ -55,6 +55,7 @@ class Dispatcher:
         except BaseException as raised:  # noqa: BLE001  also SystemExit: a consumer cannot end the worker
             error = raised
         effects, ending = self._conclude(outbox, error)
+        error = None  # its traceback holds this frame: a cycle that would keep all of it until the next collection
         self._publish_elsewhere(outbox)
         try:
             self._reader.commit(delivery, effects, ending)
@@ -74,6 +75,7 @@ class Dispatcher:
             logger.warning("cancelled, since the worker stops: %s", describe(outbox.delivery))
             return
         effects, ending = self._conclude(outbox, error)
+        error = None
         if outbox.elsewhere:
             await asyncio.to_thread(self._publish_elsewhere, outbox)
         try:

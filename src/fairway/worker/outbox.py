@@ -157,5 +157,5 @@ def _open_outbox() -> Outbox | None:
         f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly; "
         "await what a consumer starts, or send with immediately=True before it ends"
     )
-    warnings.warn(text, RuntimeWarning, stacklevel=5)
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
     return None
