@@ -1,7 +1,7 @@
 """The Autobahn WebSocket suite: 517 cases by which most implementations have been measured.
 
-`make conformance` runs them all. ``AUTOBAHN_CASES="5.* 12.1.3"`` picks some, and prints what went over the wire. What came
-of each case stays in .cache/autobahn/, one JSON object a line.
+`make conformance` runs them all. ``AUTOBAHN_CASES="5.* 12.1.3"`` picks some, and prints what went over the wire. What
+came of each case stays in .cache/autobahn/, one JSON object a line.
 """
 
 import collections

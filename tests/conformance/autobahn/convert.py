@@ -1,10 +1,11 @@
 """Turn the Autobahn test suite, which is written in Python 2, into Python 3. Runs in the suite's own environment.
 
-None of Autobahn's code is kept here: the published archive is fetched, checked against its hash by pip, and converted with
-fissix (lib2to3, which Python no longer ships) and the handful of edits below.
+None of Autobahn's code is kept here: the published archive is fetched, checked against its hash by pip, and converted
+with fissix (lib2to3, which Python no longer ships) and the handful of edits below.
 
-The idea that makes so few edits enough: a Python 2 string is bytes, and Latin-1 maps bytes and characters one to one. So
-the cases keep their strings, as Latin-1, and the driver turns them into bytes where they enter and leave the protocol.
+The idea that makes so few edits enough: a Python 2 string is bytes, and Latin-1 maps bytes and characters one to one.
+So the cases keep their strings, as Latin-1, and the driver turns them into bytes where they enter and leave the
+protocol.
 """
 
 import argparse

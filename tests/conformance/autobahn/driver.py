@@ -1,7 +1,8 @@
 """Run cases of the converted Autobahn suite against a server, and write what came of each. Runs where the suite does.
 
 The cases, the fuzzing protocol and the verdicts are Autobahn's own. This file only connects, one case after the other
-over several lanes, and carries the cases' strings (Latin-1 for bytes, see convert.py) over to a protocol that speaks bytes.
+over several lanes, and carries the cases' strings (Latin-1 for bytes, see convert.py) over to a protocol that speaks
+bytes.
 """
 
 import argparse

@@ -1,0 +1,21 @@
+"""Sphinx: MyST for the pages, Furo for the looks. `make docs` builds, and a warning is an error."""
+
+import fairway
+
+project = "Fairway"
+author = "Fairway contributors"
+project_copyright = "2026, Fairway contributors"
+version = release = fairway.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+
+html_theme = "furo"
+html_title = f"Fairway {release}"
+html_show_sphinx = False
