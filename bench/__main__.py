@@ -45,7 +45,7 @@ examples:
   python -m bench --quick                                     everything once, in about a minute
   python -m bench --only echo --contenders fairway,uvicorn    five rounds of one family on two contenders
   python -m bench --shapes fanout-100,echo-100 --rounds 3
-  python -m bench --json bench.json --write-results           the full run, kept in bench/RESULTS.md
+  python -m bench --json bench.json --write-results           the full run (about 12 minutes), kept in RESULTS.md
 
 Needs Linux, the packages of the dependency group "bench", and redis-server for Channels 4. What is missing is left out,
 aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the start, and stay there
@@ -54,7 +54,10 @@ when something failed, which the exit status tells too."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.quick and options.write_results:
+        parser.error("a quick run is not for bench/RESULTS.md")
     # A `kill` must end the servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

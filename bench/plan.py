@@ -55,7 +55,8 @@ class Shape:
     def quick(self) -> Shape:
         """Return a short form of this shape: the same load for a shorter time, and fewer idle sockets."""
         sockets = 500 if self.family == "memory" else self.sockets
-        return replace(self, seconds=min(self.seconds, 0.6), sockets=sockets)
+        title = self.title.replace(f"{self.sockets:,}", f"{sockets:,}")
+        return replace(self, title=title, seconds=min(self.seconds, 0.6), sockets=sockets)
 
 
 SHAPES: tuple[Shape, ...] = (

@@ -134,7 +134,10 @@ class FrameReader:
             raise BenchError("compressed frame though deflate was not agreed")
         if not self._accepted.context_takeover:
             self._inflater = zlib.decompressobj(wbits=-15)
-        return self._inflater.decompress(payload + _DEFLATE_TAIL)
+        try:
+            return self._inflater.decompress(payload + _DEFLATE_TAIL)
+        except zlib.error as error:
+            raise BenchError(f"compressed frame that does not inflate: {error}") from error
 
 
 def frame_end(data: bytes | bytearray | memoryview, start: int) -> int:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fairway.consumers import JsonWebsocketConsumer
-
-from bench.apps.notes.models import Note
 from bench.plan import SLOW_SECONDS
 from fairway import Group
 
@@ -42,15 +39,3 @@ def slow(message: Any) -> None:
     """Send back what came, after work that takes its time."""
     time.sleep(SLOW_SECONDS)
     message.reply_channel.send({"text": message["text"]})
-
-
-class Notes(JsonWebsocketConsumer):
-    """Look up a note of the session's user for each message."""
-
-    http_user = True
-
-    def receive(self, content: dict[str, Any], **_: Any) -> None:
-        """Answer with the note."""
-        user = self.message.user
-        note = Note.objects.get(owner=user, number=content["n"])
-        self.send({"n": content["n"], "user": user.username, "title": note.title})

@@ -1,6 +1,7 @@
 """Which consumer gets which message."""
 
 from bench.apps.fairway import consumers
+from bench.apps.fairway.notes import Notes
 from fairway import route, route_class
 
 FANOUT = r"^/fanout/(?P<group>[-\w]+)/$"
@@ -12,5 +13,5 @@ channel_routing = [
     route("websocket.connect", consumers.accept, path=r"^/(?:echo|slow)/$"),
     route("websocket.receive", consumers.echo, path=r"^/echo/$"),
     route("websocket.receive", consumers.slow, path=r"^/slow/$"),
-    route_class(consumers.Notes, path=r"^/notes/$"),
+    route_class(Notes, path=r"^/notes/$"),
 ]
