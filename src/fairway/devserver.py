@@ -20,7 +20,7 @@ from fairway.application import application_for
 from fairway.conf import channel_layers
 from fairway.limits import HttpLimits, ServerLimits, WebSocketLimits
 from fairway.routing import Consumer
-from fairway.server import Server
+from fairway.server import Server, new_event_loop
 from fairway.server.config import Access, ServerConfig
 from fairway.signals import worker_process_ready, worker_ready
 from fairway.worker.loop import Worker
@@ -59,7 +59,7 @@ class DevServer:
         bind = f"[{host}]:{address[1]}" if ipv6 and ":" in host else f"{host}:{address[1]}"
         self._layer = channel_layers[DEFAULT_CHANNEL_LAYER]
         self._server = Server(replace(self.options.config, binds=[bind]), self._layer)
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=new_event_loop)
         self._ended = asyncio.Event()
         self._stopped = threading.Event()
         self._worker: Worker | None = None

@@ -2,5 +2,6 @@
 
 from fairway.server.config import Access, ServerConfig
 from fairway.server.listener import Server
+from fairway.server.loop import new_event_loop
 
-__all__ = ["Access", "Server", "ServerConfig"]
+__all__ = ["Access", "Server", "ServerConfig", "new_event_loop"]
