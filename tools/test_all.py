@@ -1,4 +1,4 @@
-"""Run the tests on each supported Python that this machine has (on the path, or among pyenv's), each in its own venv."""
+"""Run the tests on each supported Python of this machine (on the path, or among pyenv's), each in a venv of its own."""
 
 from __future__ import annotations
 
