@@ -141,7 +141,7 @@ def test_a_delivery_that_was_lost_is_a_warning(kind, caplog):
 
 @KINDS
 def test_a_layer_that_is_gone_is_an_error_in_the_log(kind, caplog):
-    bench = bench_for(lambda: bench.layer.close(), kind)
+    bench = bench_for(lambda: bench.layer.close(), kind)  # noqa: PLW0108  there is no bench yet
     bench.dispatch()
 
     (record,) = caplog.records

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from fairway.worker.executor import CoroutineExecutor
-from tests.support.waiting import wait_until
+from tests.support.waiting import await_until, wait_until
 
 
 def test_no_thread_before_the_first_coroutine():
@@ -35,8 +35,7 @@ def test_no_more_than_the_limit_run_at_a_time():
     async def stay():
         running.append(1)
         most.append(len(running))
-        while not go.is_set():
-            await asyncio.sleep(0.001)
+        await await_until(go.is_set)
         running.pop()
 
     submitting = threading.Thread(target=lambda: [executor.submit(stay) for _ in range(5)])
@@ -54,8 +53,7 @@ def test_what_waits_for_a_place_is_let_go_at_the_end():
     executor, go, answers = CoroutineExecutor(1), threading.Event(), []
 
     async def stay():
-        while not go.is_set():
-            await asyncio.sleep(0.001)
+        await await_until(go.is_set)
 
     assert executor.submit(stay)
     waiting = threading.Thread(target=lambda: answers.append(executor.submit(stay)))

@@ -15,7 +15,7 @@ from fairway.limits import WorkerLimits
 from fairway.routing import Router
 from fairway.worker.loop import Worker, default_threads
 from tests.support.chain import Chain, answer_nothing
-from tests.support.waiting import wait_until
+from tests.support.waiting import await_until, wait_until
 
 
 def send(chain, count=1, channel="work"):
@@ -36,8 +36,7 @@ def test_coroutine_consumers_share_one_loop_and_are_bounded():
     async def consumer(message):
         running.append(asyncio.get_running_loop())
         most.append(len(running))
-        while not go.is_set():
-            await asyncio.sleep(0.001)
+        await await_until(go.is_set)
         running.pop()
 
     limits = WorkerLimits(coroutines=3)
@@ -118,8 +117,7 @@ def test_a_message_that_waits_for_a_place_goes_back_at_a_stop():
 
     async def consumer(message):
         began.set()
-        while not go.is_set():
-            await asyncio.sleep(0.001)
+        await await_until(go.is_set)
 
     chain = Chain([route("work", consumer)], threads=1, limits=WorkerLimits(coroutines=1))
     chain.worker.start()
