@@ -1,4 +1,4 @@
-"""A whole Fairway in one process, with a consumer that echoes, and limits that let other people's largest cases through.
+"""A whole Fairway in one process, with a consumer that echoes, and limits that let the largest cases through.
 
 Their suites try messages of 16 MiB, and 4 MiB in 65,536 frames; Fairway's defaults refuse both, on purpose.
 """
