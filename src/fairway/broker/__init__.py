@@ -1,0 +1,1 @@
+"""The broker: pure queues, leases, groups and inboxes. Read `core` first."""

@@ -42,6 +42,10 @@ class Envelope(Struct, gc=False):
     state: dict[str, bytes] | None = None
     retries: int = 0
 
+    def is_expired(self, now: float) -> bool:
+        """Whether its time is over. Once it has been begun it has no such time any more."""
+        return self.expires is not None and self.expires <= now
+
 
 class Delivery(Struct, gc=False):
     """A message handed to a worker, with the receipt that commits it."""
@@ -55,7 +59,7 @@ class Delivery(Struct, gc=False):
 
 
 class Send(Struct, gc=False, tag="send"):
-    """One message for one channel. `id` names it for good, so that a repeat can be dropped; "" lets the broker choose."""
+    """One message for one channel. `id` names it for good, so that a repeat is dropped; "" lets the broker choose."""
 
     channel: str
     body: bytes
@@ -65,7 +69,7 @@ class Send(Struct, gc=False, tag="send"):
 
 
 class GroupSend(Struct, gc=False, tag="group"):
-    """One message for every member of a group. `typed` messages go to the members' consumers, others to their sockets."""
+    """One message for all members of a group. `typed` ones go to the members' consumers, others to their sockets."""
 
     group: str
     body: bytes
@@ -161,7 +165,7 @@ class Abandoned(Struct, gc=False, tag="abandoned"):
 
 
 class Refused(Struct, gc=False, tag="refused"):
-    """A message that the server submitted found no room: `reason` is "capacity" or "memory"."""
+    """A message that the server submitted was not taken: no room ("capacity"), or its one reader is gone ("gone")."""
 
     channel: str
     order: int

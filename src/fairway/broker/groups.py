@@ -51,6 +51,11 @@ class Directory:
         for group in tuple(self._groups_of.get(member, ())):
             self.remove(group, member)
 
+    def forget_below(self, prefix: str) -> None:
+        """Remove all members whose names start with `prefix`: they were read by a process that is gone."""
+        for member in [member for member in self._groups_of if member.startswith(prefix)]:
+            self.forget(member)
+
     def clear(self) -> None:
         """Forget everything; generations go on rising, so that an old leave cannot hit a new membership."""
         self._members.clear()

@@ -23,7 +23,7 @@ class Mark(IntEnum):
 class Inbox:
     """The items for one owner."""
 
-    __slots__ = ("_limits", "id", "items", "marks", "prefixes", "size", "unread", "waiting")
+    __slots__ = ("_limits", "asked", "id", "items", "marks", "prefixes", "size", "unread", "waiting")
 
     def __init__(self, owner: int, prefixes: tuple[str, ...], limits: BrokerLimits) -> None:
         self.id = owner
@@ -35,10 +35,16 @@ class Inbox:
         self.unread: dict[str, int] = {}
         self.marks: dict[str, Mark] = {}
         self.waiting: dict[str, deque[Waiting]] = {}
+        self.asked: set[int] = set()
+        """Tokens of the questions that the owner has not answered."""
 
     def full_for(self, channel: str) -> bool:
         """Whether a direct send to this connection has to wait."""
-        if channel in self.waiting or self.marks.get(channel) is Mark.CONGESTED:
+        return channel in self.waiting or self.is_slow(channel)
+
+    def is_slow(self, channel: str) -> bool:
+        """Whether the connection has more before it than it takes now."""
+        if self.marks.get(channel) is Mark.CONGESTED:
             return True
         return self.unread.get(channel, 0) >= self._limits.unread_per_connection
 
@@ -61,27 +67,24 @@ class Inbox:
         self.waiting.setdefault(channel, deque()).append(waiting)
         self.size += len(waiting.letter[1])
 
+    def waiting_size(self) -> int:
+        """Return the bytes of the direct sends that wait."""
+        return sum(len(waiting.letter[1]) for queue in self.waiting.values() for waiting in queue)
+
     def drain(self) -> tuple[list[Item], int]:
         """Hand all items over; return them and the bytes they held."""
         items = self.items
-        waiting = sum(len(waiting.letter[1]) for queue in self.waiting.values() for waiting in queue)
+        waiting = self.waiting_size() if self.waiting else 0
         size = self.size - waiting
         self.items, self.size, self.unread = [], waiting, {}
         return items, size
 
-    def admit(self) -> list[Waiting]:
-        """Move waiting sends in where their connection has room again; return those that moved."""
-        admitted = []
-        for channel in tuple(self.waiting):
-            queue = self.waiting.pop(channel)
-            while queue and not self.full_for(channel):
-                waiting = queue.popleft()
-                self.size -= len(waiting.letter[1])
-                self.put_frame(channel, waiting.letter[1])
-                admitted.append(waiting)
-            if queue:
-                self.waiting[channel] = queue
-        return admitted
+    def admit(self, channel: str) -> Waiting:
+        """Move the connection's first waiting send in; the caller has seen that there is one, and room for it."""
+        waiting = self.waiting[channel][0]
+        self._remove(waiting)
+        self.put_frame(channel, waiting.letter[1])
+        return waiting
 
     def overdue(self, now: float) -> list[Waiting]:
         """Remove and return the waiting sends whose deadline is over."""

@@ -7,7 +7,7 @@ Three places a message may be in::
     (leased)   handed to a session; the broker keeps those, and `put_back` returns them to the front
 
 Policies: a message that finds no room is refused at once or at its deadline (the sender chooses); one whose expiry is
-over is dropped when it reaches the front.
+over is dropped, when it reaches the front or at the next sweep.
 """
 
 from collections import deque
@@ -31,7 +31,7 @@ class Waiting:
 class Mailbox:
     """One normal channel of a broker."""
 
-    __slots__ = ("letters", "rule", "size", "waiting")
+    __slots__ = ("letters", "rule", "size", "sweep", "waiting")
 
     def __init__(self, rule: ChannelRule) -> None:
         self.rule = rule
@@ -39,6 +39,8 @@ class Mailbox:
         self.waiting: deque[Waiting] = deque()
         self.size = 0
         """Bytes of all bodies in `letters` and `waiting`."""
+        self.sweep: float | None = None
+        """When to look for expired letters: no letter here expires before that. None when none expires."""
 
     @property
     def full(self) -> bool:
@@ -49,11 +51,13 @@ class Mailbox:
         """Append a message; the caller has looked at `full`."""
         self.letters.append(letter)
         self.size += len(letter[1])
+        self._watch(letter)
 
     def put_back(self, letter: Letter) -> None:
         """Return a message to the front, whatever the capacity: it had its place already."""
         self.letters.appendleft(letter)
         self.size += len(letter[1])
+        self._watch(letter)
 
     def wait(self, waiting: Waiting) -> None:
         """Let a message wait for room until its deadline."""
@@ -66,14 +70,21 @@ class Mailbox:
         self.size -= len(letter[1])
         return letter
 
-    def admit(self) -> list[Waiting]:
-        """Move waiting messages up while there is room; return those that moved, so that their senders are told."""
-        admitted = []
-        while self.waiting and len(self.letters) < self.rule.capacity:
-            waiting = self.waiting.popleft()
-            self.letters.append(waiting.letter)
-            admitted.append(waiting)
-        return admitted
+    def admit(self) -> Waiting:
+        """Move the first waiting message up; the caller has seen that there is one, and room for it."""
+        waiting = self.waiting.popleft()
+        self.letters.append(waiting.letter)
+        self._watch(waiting.letter)
+        return waiting
+
+    def drop_expired(self, now: float) -> list[Letter]:
+        """Remove and return the letters that have expired, wherever they stand."""
+        gone = [letter for letter in self.letters if letter[0].is_expired(now)]
+        if gone:
+            self.letters = deque(letter for letter in self.letters if not letter[0].is_expired(now))
+            self.size -= sum(len(letter[1]) for letter in gone)
+        self.sweep = min((letter[0].expires for letter in self.letters if letter[0].expires is not None), default=None)
+        return gone
 
     def overdue(self, now: float) -> list[Waiting]:
         """Remove and return the waiting messages whose deadline is over."""
@@ -91,3 +102,8 @@ class Mailbox:
                 self.size -= len(waiting.letter[1])
                 return waiting
         return None
+
+    def _watch(self, letter: Letter) -> None:
+        expires = letter[0].expires
+        if expires is not None and (self.sweep is None or expires < self.sweep):
+            self.sweep = expires

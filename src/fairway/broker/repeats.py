@@ -29,6 +29,11 @@ class Repeats:
         self._young.add(message_id)
         return False
 
+    def forget(self, message_id: str) -> None:
+        """Forget one id: its message was not published after all, so sending it again is no repeat."""
+        self._young.discard(message_id)
+        self._old.discard(message_id)
+
     def clear(self) -> None:
         """Forget all ids."""
         self._young.clear()

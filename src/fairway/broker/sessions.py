@@ -20,6 +20,15 @@ class Session:
         self.paused = False
         self.leases: dict[int, Delivery] = {}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it would take a delivery right now."""
+        return self.demand > 0 and not self.paused
+
+    def change_demand(self, more: int) -> None:
+        """Change how many deliveries it would take. Taking back what was delivered meanwhile takes back nothing."""
+        self.demand = max(0, self.demand + more)
+
     def next_box(self) -> Mailbox | None:
         """Return the next mailbox with a message, in turn: a busy channel does not starve a quiet one."""
         boxes = self._boxes
@@ -32,13 +41,13 @@ class Session:
 
 
 class Sessions:
-    """All open sessions, and those with demand in the order in which they became idle."""
+    """All open sessions, and for each channel its readers, the one whose turn it is first."""
 
-    __slots__ = ("_idle", "_open")
+    __slots__ = ("_open", "_readers")
 
     def __init__(self) -> None:
         self._open: dict[int, Session] = {}
-        self._idle: dict[int, Session] = {}
+        self._readers: dict[str, dict[int, Session]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -56,30 +65,27 @@ class Sessions:
     def open(self, session: Session) -> None:
         """Add a session."""
         self._open[session.id] = session
+        for channel in session.channels:
+            self._readers.setdefault(channel, {})[session.id] = session
 
     def close(self, session_id: int) -> Session | None:
         """Remove and return a session, or None when it is closed already."""
-        self._idle.pop(session_id, None)
-        return self._open.pop(session_id, None)
-
-    def pause(self, session: Session) -> None:
-        """Take a session out of the idle ones for good."""
-        session.paused = True
-        self._idle.pop(session.id, None)
-
-    def change_demand(self, session: Session, more: int) -> None:
-        """Change how many deliveries a session would take, and with it whether it is idle."""
-        session.demand += more
-        if session.demand <= 0:
-            self._idle.pop(session.id, None)
-        elif not session.paused:
-            self._idle[session.id] = session
+        session = self._open.pop(session_id, None)
+        if session:
+            for channel in session.channels:
+                readers = self._readers[channel]
+                del readers[session_id]
+                if not readers:
+                    del self._readers[channel]
+        return session
 
     def idle_reader(self, channel: str) -> Session | None:
         """Return an idle session that reads `channel`; the next call starts with another one."""
-        for session in self._idle.values():
-            if channel in session.channels:
-                if len(self._idle) > 1:
-                    self._idle[session.id] = self._idle.pop(session.id)
-                return session
+        readers = self._readers.get(channel)
+        if readers:
+            for session in readers.values():
+                if session.is_idle:
+                    if len(readers) > 1:
+                        readers[session.id] = readers.pop(session.id)
+                    return session
         return None

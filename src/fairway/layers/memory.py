@@ -9,10 +9,11 @@ message put back by `ConsumeLater`) until the layer is closed.
 """
 
 import logging
+import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -49,6 +50,8 @@ class MemoryLayer(Layer):
         self._waiting: dict[int, Waiter] = {}
         self._timekeeper: threading.Thread | None = None
         self._alarm = threading.Event()
+        self._alarm_at = math.inf
+        """When the timekeeper wakes by itself."""
         self.closed = False
 
     # --- the lock, and what follows a command ------------------------------------------------------------------------
@@ -59,7 +62,7 @@ class MemoryLayer(Layer):
         Raises:
             LayerUnavailable: the layer is closed.
         """
-        calls: list[Callable[[], None]] = []
+        calls: list[Callable[[], object]] = []
         broker = self.broker
         try:
             with self._lock:
@@ -69,15 +72,26 @@ class MemoryLayer(Layer):
                 try:
                     return command(*args)
                 finally:
-                    if broker.signals:
-                        self._follow(broker.take_signals(), calls)
+                    signals = broker.take_signals()
+                    if signals:
+                        self._follow(signals, calls)
+                    if broker.due is not None and broker.due < self._alarm_at:
+                        self._set_alarm(broker.due)
         finally:
             for call in calls:
-                call()
-            if broker.due is not None and not self.closed:
-                self._ring()
+                try:
+                    call()
+                except Exception:
+                    logger.exception("a callback of the layer failed")
 
-    def _follow(self, signals: list[Signal], calls: list[Callable[[], None]]) -> None:
+    def try_run(self, command: Callable[..., T], *args: Any) -> T | None:
+        """Do as `run`, or nothing when the layer is closed: there is nothing left to end or to give back."""
+        try:
+            return self.run(command, *args)
+        except LayerUnavailable:
+            return None
+
+    def _follow(self, signals: list[Signal], calls: list[Callable[[], object]]) -> None:
         """Settle what the signals settle, and note what is to be called once the lock is free."""
         for signal in signals:
             kind = type(signal)
@@ -93,21 +107,27 @@ class MemoryLayer(Layer):
                     waiter.result = signal.error if isinstance(signal, Settled) else signal.answer
                     calls.append(waiter.wake)
 
-    def _ring(self) -> None:
-        with self._lock:
-            if self._timekeeper is None:
-                self._timekeeper = threading.Thread(target=self._keep_time, name="fairway-time", daemon=True)
-                self._timekeeper.start()
+    def _set_alarm(self, due: float) -> None:
+        self._alarm_at = due
+        if self._timekeeper is None:
+            self._timekeeper = threading.Thread(target=self._keep_time, name="fairway-time", daemon=True)
+            self._timekeeper.start()
         self._alarm.set()
 
     def _keep_time(self) -> None:
+        due: float | None = None
         while not self.closed:
-            due = self.broker.due
             self._alarm.wait(None if due is None else max(0.0, due - time.monotonic()))
             self._alarm.clear()
-            due = self.broker.due
-            if due is not None and due <= time.monotonic() and not self.closed:
-                self.run(self.broker.tick, time.monotonic())
+            due = self.try_run(self._tick)
+
+    def _tick(self) -> float | None:
+        broker = self.broker
+        now = time.monotonic()
+        if broker.due is not None and broker.due <= now:
+            broker.tick(now)
+        self._alarm_at = math.inf if broker.due is None else broker.due
+        return broker.due
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -126,8 +146,10 @@ class MemoryLayer(Layer):
             return
         try:
             waiter.wait()
-        finally:
-            self._finish(effect, token, waiter)
+        except BaseException:
+            self._withdraw(effect, token)
+            raise
+        _check_settled(effect, waiter)
 
     async def abegin_wait(
         self, publish: Callable[..., int], args: tuple[Any, ...], effect: Effect, timeout: float
@@ -138,8 +160,10 @@ class MemoryLayer(Layer):
             return
         try:
             await waiter.wait()
-        finally:
-            self._finish(effect, token, waiter)
+        except BaseException:
+            self._withdraw(effect, token)
+            raise
+        _check_settled(effect, waiter)
 
     def _start(
         self, publish: Callable[..., int], args: tuple[Any, ...], timeout: float, kind: type[W]
@@ -152,17 +176,11 @@ class MemoryLayer(Layer):
         self._waiting[token] = waiter
         return token, waiter
 
-    def _finish(self, effect: Effect, token: int, waiter: Waiter) -> None:
-        """Look how a wait ended. An interrupted one is taken back, so that it happened or did not."""
-        if waiter.result is UNSETTLED:
-            self._waiting.pop(token, None)
-            if not self.closed and isinstance(effect, Send):
-                self.run(self.broker.withdraw, effect.channel, token)
-        elif waiter.result is LayerUnavailable:
-            msg = "the layer was closed while a message waited for room"
-            raise LayerUnavailable(msg)
-        elif waiter.result and isinstance(effect, Send):
-            raise ChannelFull(effect.channel, waiter.result)
+    def _withdraw(self, effect: Effect, token: int) -> None:
+        """Take an interrupted publish back, if it has not happened yet."""
+        self._waiting.pop(token, None)
+        if isinstance(effect, Send):
+            self.try_run(self.broker.withdraw, effect.channel, token)
 
     # --- groups and questions ----------------------------------------------------------------------------------------
 
@@ -185,55 +203,64 @@ class MemoryLayer(Layer):
     def group_channels(self, group: str) -> list[str]:
         """See `Layer.group_channels`."""
         found, waiters = self.run(self._ask_members, check_group(group), BlockingWaiter)
-        for token, waiter in waiters.items():
-            waiter.wait(ANSWER_TIMEOUT)
-            found += self._answered(token, waiter)
+        end = time.monotonic() + ANSWER_TIMEOUT
+        try:
+            for waiter in waiters.values():
+                waiter.wait(end - time.monotonic())
+                found += _check_answer(waiter) or []
+        finally:
+            self._forget(waiters)
         return found
 
     async def agroup_channels(self, group: str) -> list[str]:
         """See `Layer.agroup_channels`."""
         found, waiters = self.run(self._ask_members, check_group(group), LoopWaiter)
-        for token, waiter in waiters.items():
-            await waiter.wait(ANSWER_TIMEOUT)
-            found += self._answered(token, waiter)
+        end = time.monotonic() + ANSWER_TIMEOUT
+        try:
+            for waiter in waiters.values():
+                await waiter.wait(end - time.monotonic())
+                found += _check_answer(waiter) or []
+        finally:
+            self._forget(waiters)
         return found
 
     def state(self, reply_channel: str) -> dict[str, bytes]:
         """See `Layer.state`."""
-        token, waiter = self.run(self._ask_state, check_channel(reply_channel), BlockingWaiter)
-        if waiter is None:
-            return {}
-        waiter.wait(ANSWER_TIMEOUT)
-        return self._answered(token, waiter) or {}
+        waiters = self.run(self._ask_state, check_channel(reply_channel), BlockingWaiter)
+        try:
+            for waiter in waiters.values():
+                waiter.wait(ANSWER_TIMEOUT)
+                return _check_answer(waiter) or {}
+        finally:
+            self._forget(waiters)
+        return {}
 
     async def astate(self, reply_channel: str) -> dict[str, bytes]:
         """See `Layer.astate`."""
-        token, waiter = self.run(self._ask_state, check_channel(reply_channel), LoopWaiter)
-        if waiter is None:
-            return {}
-        await waiter.wait(ANSWER_TIMEOUT)
-        return self._answered(token, waiter) or {}
+        waiters = self.run(self._ask_state, check_channel(reply_channel), LoopWaiter)
+        try:
+            for waiter in waiters.values():
+                await waiter.wait(ANSWER_TIMEOUT)
+                return _check_answer(waiter) or {}
+        finally:
+            self._forget(waiters)
+        return {}
 
     def _ask_members(self, group: str, kind: type[W]) -> tuple[list[str], dict[int, W]]:
-        found, tokens = self.broker.ask_members(group)
+        found, tokens = self.broker.owners.ask_members(group)
         waiters = {token: kind() for token in tokens}
         self._waiting.update(waiters)
         return found, waiters
 
-    def _ask_state(self, channel: str, kind: type[W]) -> tuple[int, W | None]:
-        token = self.broker.ask_state(channel)
-        if not token:
-            return 0, None
-        waiter = kind()
-        self._waiting[token] = waiter
-        return token, waiter
+    def _ask_state(self, channel: str, kind: type[W]) -> dict[int, W]:
+        token = self.broker.owners.ask_state(channel)
+        waiters = {token: kind()} if token else {}
+        self._waiting.update(waiters)
+        return waiters
 
-    def _answered(self, token: int, waiter: Waiter) -> Any:
-        self._waiting.pop(token, None)
-        if waiter.result is UNSETTLED or waiter.result is LayerUnavailable:
-            msg = f"a server did not answer a question about its connections within {ANSWER_TIMEOUT:g} s"
-            raise LayerUnavailable(msg)
-        return waiter.result
+    def _forget(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            self._waiting.pop(token, None)
 
     # --- both ends ---------------------------------------------------------------------------------------------------
 
@@ -256,23 +283,20 @@ class MemoryLayer(Layer):
         return self.run(self._open_inbox, prefixes, on_readable)
 
     def _open_inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
-        owner = self.broker.open_owner(prefixes)
+        owner = self.broker.owners.open(prefixes)
         self._inboxes[owner] = on_readable
         return MemoryInbox(self, owner)
 
-    def forget_reader(self, session: int) -> None:
-        """Close a session. Its signals have been followed by then."""
-        self.run(self.broker.close_session, session)
-        self._readers.pop(session, None)
+    def forget_reader(self, session: int) -> list[Callable[[], object]]:
+        """Close a session, under the lock; return what wakes those who wait for it."""
+        self.broker.close_session(session)
+        reader = self._readers.pop(session, None)
+        return reader.dismiss() if reader else []
 
     def forget_inbox(self, owner: int) -> None:
-        """Close an owner."""
-        self.run(self.broker.owners.close, owner)
+        """Close an owner, under the lock."""
+        self.broker.owners.close(owner)
         self._inboxes.pop(owner, None)
-
-    def submit(self, owner: int, envelope: Envelope, body: bytes) -> None:
-        """See `Inbox.submit`."""
-        self.run(self.broker.submit, owner, envelope, body, time.monotonic())
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
@@ -319,16 +343,38 @@ class MemoryLayer(Layer):
             if self.closed:
                 return
             self.closed = True
-            waiting = list(self._waiting.values())
+            calls: list[Callable[[], object]] = []
+            for waiter in self._waiting.values():
+                waiter.result = LayerUnavailable
+                calls.append(waiter.wake)
+            for reader in self._readers.values():
+                calls += reader.dismiss()
             self._waiting.clear()
-            readers = list(self._readers.values())
             self._readers.clear()
-        for waiter in waiting:
-            waiter.result = LayerUnavailable
-            waiter.wake()
-        for reader in readers:
-            reader.dismiss()
+            self._inboxes.clear()
+        for call in calls:
+            call()
         self._alarm.set()
+
+
+def _check_settled(effect: Effect, waiter: Waiter) -> None:
+    """Raise what a publish that waited for room has come to, unless it is done."""
+    if waiter.result is LayerUnavailable:
+        msg = "the layer was closed while a message waited for room"
+        raise LayerUnavailable(msg)
+    if waiter.result and isinstance(effect, Send):
+        raise ChannelFull(effect.channel, waiter.result)
+
+
+def _check_answer(waiter: Waiter) -> Any:
+    """Return an owner's answer to a question; None when the owner is gone."""
+    if waiter.result is UNSETTLED:
+        msg = f"a server did not answer a question about its connections within {ANSWER_TIMEOUT:g} s"
+        raise LayerUnavailable(msg)
+    if waiter.result is LayerUnavailable:
+        msg = "the layer was closed while a server was asked about its connections"
+        raise LayerUnavailable(msg)
+    return waiter.result
 
 
 def _log_mislaid(envelope: Envelope, reason: str) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
@@ -24,13 +25,37 @@ class MemoryReader(Reader):
         self._idle: deque[Waiter] = deque()
         self._stopped = False
 
-    # --- called by the layer, under its lock -------------------------------------------------------------------------
+    # --- called under the layer's lock -------------------------------------------------------------------------------
 
-    def settle(self, delivery: Delivery, calls: list[Callable[[], None]]) -> None:
+    def settle(self, delivery: Delivery, calls: list[Callable[[], object]]) -> None:
         """Give a delivery to the one who has waited longest. There is one: the broker hands out on demand only."""
         waiter = self._idle.popleft()
         waiter.result = delivery
-        calls.append(waiter.wake)
+        calls.append(partial(self._wake, waiter))
+
+    def dismiss(self) -> list[Callable[[], object]]:
+        """Let nobody wait here any more; return what wakes those who do, with nothing."""
+        self._stopped = True
+        waiters, self._idle = self._idle, deque()
+        for waiter in waiters:
+            waiter.result = None
+        return [waiter.wake for waiter in waiters]
+
+    def _queue_up(self, waiter: Waiter) -> bool:
+        if self._stopped:
+            return False
+        self._idle.append(waiter)
+        self._broker.demand(self._session, 1, time.monotonic())
+        return True
+
+    def _leave_queue(self, waiter: Waiter) -> None:
+        if waiter.result is UNSETTLED:
+            self._idle.remove(waiter)
+            self._broker.demand(self._session, -1, time.monotonic())
+
+    def _pause(self) -> list[Callable[[], object]]:
+        self._broker.pause(self._session)
+        return self.dismiss()
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
@@ -59,27 +84,20 @@ class MemoryReader(Reader):
         return self._step_out(waiter)
 
     def _stand_in(self, waiter: Waiter) -> bool:
-        if self._stopped or self._layer.closed:
-            return False
-        return self._layer.run(self._queue_up, waiter)
-
-    def _queue_up(self, waiter: Waiter) -> bool:
         if self._stopped:
             return False
-        self._idle.append(waiter)
-        self._broker.demand(self._session, 1, time.monotonic())
-        return True
+        return self._layer.try_run(self._queue_up, waiter) or False
 
     def _step_out(self, waiter: Waiter) -> Delivery | None:
-        if waiter.result is UNSETTLED and not self._layer.closed:
-            self._layer.run(self._leave_queue, waiter)
+        if waiter.result is UNSETTLED:
+            self._layer.try_run(self._leave_queue, waiter)
         result = waiter.result
         return None if result is UNSETTLED else result
 
-    def _leave_queue(self, waiter: Waiter) -> None:
-        if waiter.result is UNSETTLED and waiter in self._idle:
-            self._idle.remove(waiter)
-            self._broker.demand(self._session, -1, time.monotonic())
+    def _wake(self, waiter: Waiter) -> None:
+        """Tell a waiter about its delivery; when its event loop is closed nobody waits, and the delivery goes back."""
+        if not waiter.wake():
+            self.release(waiter.result)
 
     def _give_up(self, waiter: Waiter) -> None:
         """End an interrupted wait: a delivery that came all the same goes back."""
@@ -109,31 +127,19 @@ class MemoryReader(Reader):
 
     def release(self, delivery: Delivery) -> None:
         """See `Reader.release`."""
-        if not self._layer.closed:
-            self._layer.run(self._broker.release, self._session, delivery.receipt)
+        self._layer.try_run(self._broker.release, self._session, delivery.receipt)
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """See `Reader.pause`."""
-        if not self._layer.closed:
-            self._layer.run(self._broker.pause, self._session)
-        self.dismiss()
+        for wake in self._layer.try_run(self._pause) or ():
+            wake()
 
     def close(self) -> None:
         """See `Reader.close`."""
-        if not self._layer.closed:
-            self._layer.forget_reader(self._session)
-        self.dismiss()
-
-    def dismiss(self) -> None:
-        """Let everyone who waits here go, with nothing."""
-        self._stopped = True
-        while self._idle:
-            waiter = self._idle.popleft()
-            if waiter.result is UNSETTLED:
-                waiter.result = None
-                waiter.wake()
+        for wake in self._layer.try_run(self._layer.forget_reader, self._session) or ():
+            wake()
 
 
 class MemoryInbox(Inbox):
@@ -143,17 +149,14 @@ class MemoryInbox(Inbox):
         self._layer = layer
         self._owners = layer.broker.owners
         self._owner = owner
-        self._closed = False
 
     def drain(self) -> list[Item]:
         """See `Inbox.drain`."""
-        if self._closed or self._layer.closed:
-            return []
-        return self._layer.run(self._owners.drain, self._owner)
+        return self._layer.try_run(self._owners.drain, self._owner) or []
 
     def submit(self, envelope: Envelope, body: bytes) -> None:
         """See `Inbox.submit`."""
-        self._layer.submit(self._owner, envelope, body)
+        self._layer.run(self._layer.broker.submit, self._owner, envelope, body, time.monotonic())
 
     def leave(self, group: str, generation: int) -> None:
         """See `Inbox.leave`."""
@@ -161,7 +164,7 @@ class MemoryInbox(Inbox):
 
     def answer(self, token: int, answer: Any) -> None:
         """See `Inbox.answer`."""
-        self._layer.run(self._layer.broker.answer, token, answer)
+        self._layer.run(self._owners.answer, self._owner, token, answer)
 
     def congest(self, channel: str) -> None:
         """See `Inbox.congest`."""
@@ -181,6 +184,4 @@ class MemoryInbox(Inbox):
 
     def close(self) -> None:
         """See `Inbox.close`."""
-        if not self._closed and not self._layer.closed:
-            self._layer.forget_inbox(self._owner)
-        self._closed = True
+        self._layer.try_run(self._layer.forget_inbox, self._owner)

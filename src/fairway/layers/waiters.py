@@ -23,9 +23,10 @@ class BlockingWaiter:
         self._gate = threading.Lock()
         self._gate.acquire()
 
-    def wake(self) -> None:
-        """Let the waiting thread go on."""
+    def wake(self) -> bool:
+        """Let the waiting thread go on; return whether there is one."""
         self._gate.release()
+        return True
 
     def wait(self, timeout: float | None = None) -> None:
         """Return when woken, or when the time is over; `result` tells which."""
@@ -42,10 +43,13 @@ class LoopWaiter:
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
 
-    def wake(self) -> None:
-        """Let the waiting coroutine go on. Its loop may be closed by now; then nobody waits."""
-        with contextlib.suppress(RuntimeError):
+    def wake(self) -> bool:
+        """Let the waiting coroutine go on; return whether there is one: its loop may be closed by now."""
+        try:
             self._loop.call_soon_threadsafe(self._release)
+        except RuntimeError:
+            return False
+        return True
 
     def _release(self) -> None:
         if not self._future.done():
