@@ -17,13 +17,14 @@ from fairway.wire.grammar import TOKEN_CHARACTERS, VALUE_RECEIVED, list_items, o
 from fairway.wire.http1_body import check_total
 
 CRLF = b"\r\n"
-MAX_LENGTH = 2**63 - 1
-"""A longer body than this has no honest sender, and overflows the integers of others."""
 
 _REQUEST_LINE = re.compile(rb"([" + TOKEN_CHARACTERS + rb"]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _ABSOLUTE = re.compile(rb"(?i:https?|wss?)://([^/?]*)(.*)")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_LENGTH = re.compile(rb"[0-9]{1,19}")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+"""More digits have no honest sender, and overflow the integers of others."""
+
+_ACTED_ON = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 
 
 class RequestLine(Struct, gc=False, frozen=True):
@@ -51,18 +52,14 @@ class _Fields(Struct, gc=False):
 class _Splitter:
     """What llhttp calls back."""
 
-    __slots__ = ("complete", "headers", "lines")
+    __slots__ = ("complete", "lines")
 
     def __init__(self) -> None:
-        self.headers: Headers = []
-        self.lines = 0
+        self.lines: Headers = []
         self.complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.lines += 1
-        # CVE-2015-0219: Django's environment spells `-` as `_`, so `X_User` would pass for `X-User`.
-        if b"_" not in name:
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+        self.lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -150,14 +147,17 @@ def _split_headers(head: bytes, most: int) -> Headers:
     except HttpParserError as error:
         raise BadRequest(f"malformed request head: {error}") from None
     # llhttp and the checks above agree on what a line is, or one of them was led astray.
-    if not found.complete or found.lines != lines:
+    if not found.complete or len(found.lines) != lines:
         raise BadRequest("malformed request head")
-    return found.headers
+    # CVE-2015-0219: Django's environment spells `-` as `_`, so `X_User` would pass for `X-User`.
+    return [(name.lower(), value.rstrip(b" \t")) for name, value in found.lines if b"_" not in name]
 
 
 def _read_fields(headers: Headers) -> _Fields:
     fields = _Fields()
     for name, value in headers:
+        if name not in _ACTED_ON:
+            continue
         match name:
             case b"host":
                 fields.hosts.append(value)
@@ -169,7 +169,7 @@ def _read_fields(headers: Headers) -> _Fields:
                 fields.connection += list_items(value.lower())
             case b"upgrade":
                 fields.upgrades += list_items(value.lower())
-            case b"expect":
+            case _:  # expect
                 fields.expect = value.lower()
     return fields
 
@@ -199,7 +199,5 @@ def _body_length(fields: _Fields, line: RequestLine, most: int) -> int | None:
     if len(fields.lengths) != 1 or not _LENGTH.fullmatch(fields.lengths[0]):
         raise BadRequest("invalid Content-Length")
     length = int(fields.lengths[0])
-    if length > MAX_LENGTH:
-        raise BadRequest("invalid Content-Length")
     check_total(length, most)
     return length
