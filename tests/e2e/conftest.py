@@ -35,9 +35,10 @@ def site(tmp_path: Path) -> "Site":
 
 @pytest.fixture
 def server(site: "Site") -> Iterator[Program]:
-    """The demo, started."""
+    """The demo, started. Nothing that a visitor does may make an exception in it."""
     with site.served() as server:
         yield server
+        assert "Traceback" not in server.output(), server.output()
 
 
 @pytest.fixture
