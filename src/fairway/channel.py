@@ -57,7 +57,7 @@ class Channel:
         self.name = _text(name)
         self._alias = alias
         self._layer = channel_layer
-        if protocol is None and self.name and "!" in self.name:
+        if protocol is None and isinstance(self.name, str) and "!" in self.name:
             protocol = protocol_of(self.name)
         self._protocol = protocol
 
@@ -131,19 +131,19 @@ class Group:
 
     def add(self, channel: Channel | str) -> None:
         """Make `channel` a member, at once: what anybody sends from now on reaches it."""
-        self.channel_layer.group_add(self._checked(), str(channel))
+        self.channel_layer.group_add(self._checked(), _name_of(channel))
 
     async def aadd(self, channel: Channel | str) -> None:
         """Do as `add`."""
-        await self.channel_layer.agroup_add(self._checked(), str(channel))
+        await self.channel_layer.agroup_add(self._checked(), _name_of(channel))
 
     def discard(self, channel: Channel | str) -> None:
         """End a membership, at once. Nothing happens when there is none."""
-        self.channel_layer.group_discard(self._checked(), str(channel))
+        self.channel_layer.group_discard(self._checked(), _name_of(channel))
 
     async def adiscard(self, channel: Channel | str) -> None:
         """Do as `discard`."""
-        await self.channel_layer.agroup_discard(self._checked(), str(channel))
+        await self.channel_layer.agroup_discard(self._checked(), _name_of(channel))
 
     def channels(self) -> list[str]:
         """Return the names of all members."""
@@ -313,6 +313,10 @@ class Message:
     def __repr__(self) -> str:
         """Show channel and keys: values may be secrets."""
         return f"<Message on {self.channel_name} with {', '.join(self.content) or 'nothing'}>"
+
+
+def _name_of(channel: Channel | str) -> str:
+    return channel.name if isinstance(channel, Channel) else channel
 
 
 def _carry_connection(effect: Send, reply_channel: object) -> None:

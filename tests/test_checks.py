@@ -1,0 +1,109 @@
+"""System checks: each wrong setting is said before anything is served."""
+
+import sys
+
+import pytest
+from django.core import checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from fairway import route
+from fairway.checks import check_channel_layers, check_runserver
+
+MEMORY = "fairway.layers.MemoryLayer"
+GOOD = {"BACKEND": MEMORY, "ROUTING": []}
+
+
+def consumer(message):
+    """A consumer."""
+
+
+def found(settings, value):
+    settings.CHANNEL_LAYERS = value
+    return [(message.id, message.msg) for message in check_channel_layers()]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"default": GOOD}, {"a": GOOD, "b": {"URL": "memory://", "ROUTING": {}}}])
+def test_nothing_is_wrong(settings, value):
+    assert found(settings, value) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "id_", "says"),
+    [
+        (["default"], "E001", "is a dict of alias to settings"),
+        ({"a": "memory://"}, "E001", "CHANNEL_LAYERS['a'] is a dict"),
+        ({"a": {**GOOD, "ROUTES": []}}, "E001", "'ROUTING' is meant"),
+        ({"a": {**GOOD, "URL": "memory://"}}, "E001", "keep one of the two"),
+        ({"a": {"ROUTING": []}}, "E001", "['BACKEND']"),
+        ({"a": {**GOOD, "BACKEND": "no.such.Layer"}}, "E002", "cannot be imported"),
+        ({"a": {**GOOD, "CONFIG": {"x": 1}}}, "E002", "refused by the backend"),
+        ({"a": {"BACKEND": MEMORY}}, "E003", "['ROUTING'] is missing"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": "no.such.routing"}}, "E004", "cannot be imported"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": [5]}}, "E004", "a routing holds"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": {"x": "no.consumer"}}}, "E004", "cannot be imported"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": {"a b": consumer}}}, "E005", "'a b' is no channel name"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": {"a!b": consumer}}}, "E005", "names one connection"),
+        ({"a": {"BACKEND": MEMORY, "ROUTING": {"fairway.dead": consumer}}}, "E005", "reserved"),
+    ],
+)
+def test_what_is_wrong(settings, value, id_, says):
+    ((found_id, text),) = found(settings, value)
+
+    assert found_id == f"fairway.{id_}"
+    assert says in text
+    assert "CHANNEL_LAYERS" in text
+
+
+def test_all_aliases_are_checked(settings):
+    routing = [route(["a b", "ok", "c d"], consumer)]
+
+    assert [id_ for id_, _ in found(settings, {"a": {}, "b": {"BACKEND": "x.y", "ROUTING": routing}})] == [
+        "fairway.E001",
+        "fairway.E002",
+        "fairway.E005",
+        "fairway.E005",
+    ]
+
+
+def test_djangos_command_runs_them(settings):
+    settings.CHANNEL_LAYERS = {"a": {}}
+
+    with pytest.raises(SystemCheckError, match=r"fairway\.E001"):
+        call_command("check")
+
+
+# --- runserver -------------------------------------------------------------------------------------------------------
+
+
+def test_staticfiles_must_not_hide_runserver(settings):
+    settings.CHANNEL_LAYERS = {"default": GOOD}
+    others = ["django.contrib.contenttypes", "django.contrib.auth"]
+
+    for apps, expected in (
+        (["fairway", "django.contrib.staticfiles"], []),
+        (["django.contrib.staticfiles", "fairway"], ["fairway.W001"]),
+        (["fairway"], []),
+    ):
+        settings.INSTALLED_APPS = [*apps, *others]
+        assert [message.id for message in check_runserver()] == expected
+
+
+def test_a_server_that_is_not_installed(settings, monkeypatch):
+    settings.CHANNEL_LAYERS = {"default": GOOD}
+    monkeypatch.setitem(sys.modules, "fairway.server", None)
+
+    assert [message.id for message in check_runserver()] == ["fairway.W002"]
+
+
+def test_plain_django_is_left_alone(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fairway.server", None)
+
+    assert check_runserver() == []
+
+
+def test_they_are_registered():
+    registered = checks.registry.registry.get_checks()
+
+    assert check_channel_layers in registered
+    assert check_runserver in registered
