@@ -10,7 +10,7 @@ from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.uri import parse_uri
 
-from fairway.errors import BadRequest, InvalidMessage
+from fairway.errors import BadRequest, HeadersTooLarge, InvalidMessage
 from fairway.wire.events import PeerFailed, RequestReceived
 from fairway.wire.handshake import (
     MAX_SUBPROTOCOLS,
@@ -126,6 +126,12 @@ def test_long_headers_take_linear_time(value):
         with contextlib.suppress(BadRequest):
             parse(request)
     assert time.process_time() - started < 3
+
+
+def test_a_handshake_with_too_many_headers():
+    # CVE-2024-37890: the upgrade went on without its headers and crashed.
+    (failed,) = peers.parse(peers.upgrade(*["A: b"] * 200))
+    assert isinstance(failed.error, HeadersTooLarge)
 
 
 # permessage-deflate

@@ -1,7 +1,7 @@
 """The opening handshake of WebSocket (RFC 6455, 4.2), with permessage-deflate (RFC 7692).
 
-What every HTTP version shares comes first: subprotocols, extensions, the headers of an acceptance. `parse` and
-`accept` add what HTTP/1.1 alone has: version, key and the 101.
+`parse` and `accept` are for HTTP/1.1: they add version, key and the 101 to what every HTTP version shares, which is
+`parse_subprotocols`, `choose_deflate` and `acceptance`.
 """
 
 import hashlib
@@ -18,9 +18,6 @@ from fairway.limits import WebSocketLimits
 from fairway.wire.events import Headers, RequestReceived
 from fairway.wire.grammar import TOKEN_CHARACTERS, is_token, list_items
 from fairway.wire.http1_response import HOP_BY_HOP, check_value, checked_name
-from fairway.wire.origin import check_origin
-
-__all__ = ["DeflateOffer", "Handshake", "WrongVersion", "accept", "check_origin", "header", "parse"]
 
 MAX_SUBPROTOCOLS = 64
 """They travel to the application; an honest client offers a handful."""

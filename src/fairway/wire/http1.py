@@ -9,9 +9,6 @@ from fairway.limits import HttpLimits
 from fairway.wire.events import BodyReceived, HttpEvent, PeerFailed, RequestEnded, RequestReceived
 from fairway.wire.http1_body import ChunkedBody, LengthBody
 from fairway.wire.http1_head import CRLF, RequestLine, parse_head, parse_line
-from fairway.wire.http1_response import CONTINUE, ResponseEncoder, error_response
-
-__all__ = ["CONTINUE", "Http1Parser", "ResponseEncoder", "error_response"]
 
 _HEAD_END = b"\r\n\r\n"
 

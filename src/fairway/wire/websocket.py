@@ -5,7 +5,7 @@ by `_Message` as it arrives, unmasked, inflated and validated piece by piece: a 
 piece that breaks it, and nothing is set aside because a peer announced it.
 
 From the `websockets` library comes the unmasking in C. Its `Protocol` and its `Frame.parse` were measured and left
-out: several times the time for a short frame, and several KiB for each idle connection.
+out: 2.5 and 2.1 us for a frame of 100 bytes against 0.5, and 2.9 and 0.8 kB for an idle connection against 0.1.
 """
 
 import zlib
@@ -22,39 +22,12 @@ from fairway.wire.events import (
     PongReceived,
     TextReceived,
 )
-from fairway.wire.frames import (
-    BINARY,
-    CLOSE,
-    MAX_CONTROL,
-    NO_CODE,
-    PING,
-    PONG,
-    TEXT,
-    deflate_message,
-    encode_bytes,
-    encode_close,
-    encode_ping,
-    encode_pong,
-    encode_text,
-    is_close_code,
-)
+from fairway.wire.frames import BINARY, CLOSE, MAX_CONTROL, NO_CODE, PING, PONG, TEXT, is_close_code
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # pragma: no cover - a platform without the C extension
     from websockets.utils import apply_mask
-
-__all__ = [
-    "BINARY",
-    "TEXT",
-    "FrameParser",
-    "deflate_message",
-    "encode_bytes",
-    "encode_close",
-    "encode_ping",
-    "encode_pong",
-    "encode_text",
-]
 
 _CONTINUATION = 0x0
 _FIN, _RSV1, _RSV, _CONTROL, _MASKED = 0x80, 0x40, 0x70, 0x08, 0x80
