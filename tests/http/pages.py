@@ -99,6 +99,18 @@ def stream(request: HttpRequest) -> HttpResponse:
     return StreamingHttpResponse(_numbers(int(request.GET.get("end", "3"))))
 
 
+def large_stream(request: HttpRequest) -> HttpResponse:
+    def parts() -> Iterator[bytes]:
+        try:
+            while True:
+                events.append("part")
+                yield b"x" * 65536
+        finally:
+            events.append("closed")
+
+    return StreamingHttpResponse(parts())
+
+
 def broken_stream(request: HttpRequest) -> HttpResponse:
     def parts() -> Iterator[str]:
         yield "begun"
@@ -156,6 +168,7 @@ urlpatterns = [
     path("alater/", alater),
     path("ahello/", ahello),
     path("stream/", stream),
+    path("large-stream/", large_stream),
     path("broken-stream/", broken_stream),
     path("astream/", astream),
     path("file/", file),
