@@ -71,7 +71,7 @@ def test_what_makes_a_coroutine():
 
 
 def test_a_coroutine_in_disguise_is_awaited():
-    with Chain([route("websocket.receive", lambda message: aecho(message))]) as chain:
+    with Chain([route("websocket.receive", lambda message, **kwargs: aecho(message))]) as chain:
         assert chain.receive("hi") == [{"text": "hi"}]
 
 

@@ -329,7 +329,7 @@ def test_a_message_that_carries_no_state_asks_the_server():
         ask = wait_until(lambda: [item for item in chain.look() if hasattr(item, "question")])[0]
         assert (ask.question, ask.about) == ("state", CLIENT)
         chain.inbox.answer(ask.token, {"n": pack_value(1, "")})
-        wait_until(lambda: chain.states())
+        wait_until(chain.states)
 
         assert seen == [{"n": 1}]
         assert chain.states() == [{"n": pack_value(2, "")}]
@@ -346,6 +346,12 @@ def test_state_outside_a_worker_is_not_saved(layer):
 # --- a task that outlives its consumer -------------------------------------------------------------------------------
 
 
+async def send_each_way(layer):
+    Channel("work", channel_layer=layer).send({})
+    await Channel("work", channel_layer=layer).asend({})
+    Group("all", channel_layer=layer).send({})
+
+
 async def test_the_warning_points_at_the_line_that_sends(layer):
     from fairway.worker.outbox import Outbox, current_outbox
 
@@ -356,9 +362,7 @@ async def test_the_warning_points_at_the_line_that_sends(layer):
     token = current_outbox.set(outbox)
     try:
         with pytest.warns(RuntimeWarning) as caught:
-            Channel("work", channel_layer=layer).send({})
-            await Channel("work", channel_layer=layer).asend({})
-            Group("all", channel_layer=layer).send({})
+            await send_each_way(layer)
     finally:
         current_outbox.reset(token)
     assert {warning.filename for warning in caught} == {__file__}
