@@ -9,10 +9,10 @@ import time
 import pytest
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 from django.urls import path
 
-from fairway.application import DjangoApplication, application_for, is_coroutine_consumer, tend_connections
+from fairway.application import DjangoApplication, application_for, is_coroutine_consumer
 from fairway.broker.effects import Ask
 from fairway.channel import Channel
 from fairway.conf import channel_layers
@@ -267,15 +267,6 @@ def test_old_queries_are_forgotten(database, settings):
         for order in (1, 2, 3):
             chain.receive("", order=order)
     assert counts == [0, 0, 0]
-
-
-@pytest.mark.django_db
-def test_inside_a_transaction_nothing_is_touched():
-    with transaction.atomic():
-        connection.close_at = time.monotonic() - 1
-        tend_connections()
-        assert connection.connection is not None
-        connection.close_at = None
 
 
 def test_a_thread_that_ends_closes_its_connections(database):

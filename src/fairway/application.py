@@ -20,12 +20,12 @@ from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import connections
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
 from fairway.channel import Message
 from fairway.conf import channel_layers
+from fairway.database import close_connections, tend_connections
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
@@ -73,7 +73,7 @@ class DjangoApplication:
 
     def leave_thread(self) -> None:
         """Close the database connections of this thread."""
-        connections.close_all()
+        close_connections()
 
     def connect_unrouted(self, message: Message, **_kwargs: Any) -> None:
         """Decide about a socket whose connect nobody consumes."""
@@ -130,7 +130,7 @@ class ConsumerCall:
                         await consumer_finished.asend_robust(Worker)
                     # That thread ends with this context, and its connections would linger until they are collected.
                     if context in SyncToAsync.context_to_thread_executor:
-                        await sync_to_async(connections.close_all)()
+                        await sync_to_async(close_connections)()
 
 
 def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consumer | None = None) -> DjangoApplication:
@@ -145,13 +145,6 @@ def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consum
         msg = f"CHANNEL_LAYERS[{alias!r}] has no 'ROUTING'; name one, such as 'mysite.routing.channel_routing' (or [])"
         raise InvalidLayerSetting(msg)
     return DjangoApplication(channel_layers[alias], Router(routing), http_consumer=http_consumer)
-
-
-def tend_connections() -> None:
-    """Do for a message what Django does before and after a request: forget old queries, close stale connections."""
-    for connection in connections.all(initialized_only=True):
-        connection.queries_log.clear()
-        connection.close_if_unusable_or_obsolete()
 
 
 def is_coroutine_consumer(consumer: Consumer) -> bool:

@@ -178,7 +178,8 @@ def test_an_application_that_cannot_prepare_has_failed(caplog):
     assert len(caplog.records) == 1
 
 
-def test_each_delivery_has_a_context_of_its_own():
+def test_the_thread_keeps_its_context_as_under_wsgi():
+    """Django's caches live in the context: a new one for each delivery would connect to them anew."""
     variable = contextvars.ContextVar("variable", default="unset")
 
     def consumer():
@@ -186,9 +187,14 @@ def test_each_delivery_has_a_context_of_its_own():
         variable.set("set")
 
     seen = []
-    for _ in range(2):
-        bench_for(consumer, "blocking").dispatch()
-    assert seen == ["unset", "unset"]
+
+    def twice():
+        for _ in range(2):
+            bench_for(consumer, "blocking").dispatch()
+            assert current_outbox.get() is None
+
+    contextvars.Context().run(twice)
+    assert seen == ["unset", "set"]
 
 
 async def test_a_coroutine_cancelled_by_the_stop_is_not_committed(caplog):

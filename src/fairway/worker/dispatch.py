@@ -7,7 +7,6 @@ fails besides is logged, so that no message can end the loop that brought it.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from typing import Any
 
 from fairway.broker.effects import Delivery, Effect, Ending
@@ -36,16 +35,20 @@ class Dispatcher:
         self._application = application
 
     def dispatch(self, delivery: Delivery) -> Start | None:
-        """Run a delivery to its commit, in a context of its own.
+        """Run a delivery to its commit.
 
         Returns:
             None when it is done; for a coroutine consumer, what starts it on the event loop.
         """
-        return Context().run(self._dispatch, delivery)
-
-    def _dispatch(self, delivery: Delivery) -> Start | None:
+        # The thread keeps its context, as under WSGI: Django's caches live in it, with their connections.
         outbox = Outbox(delivery, self._reader, self._layer)
-        current_outbox.set(outbox)
+        token = current_outbox.set(outbox)
+        try:
+            return self._dispatch(delivery, outbox)
+        finally:
+            current_outbox.reset(token)
+
+    def _dispatch(self, delivery: Delivery, outbox: Outbox) -> Start | None:
         error: BaseException | None = None
         try:
             call = self._application.prepare(delivery)

@@ -1,0 +1,43 @@
+"""The care of database connections around each message, as Django has it around each request.
+
+Before and after a consumer, connections that are broken or older than `CONN_MAX_AGE` are closed; inside a transaction,
+as in a test case, nothing is touched. Django looks through all databases of the settings each time. Here a thread
+looks through the connections it has opened, which for a consumer without a query are none.
+"""
+
+import threading
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+
+class _Opened(threading.local):
+    """The connections of this thread, by alias."""
+
+    def __init__(self) -> None:
+        self.by_alias: dict[str, BaseDatabaseWrapper] = {}
+
+
+_opened = _Opened()
+
+
+def _note(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
+    _opened.by_alias[connection.alias] = connection
+
+
+connection_created.connect(_note, dispatch_uid="fairway.database")
+
+
+def tend_connections() -> None:
+    """Forget old queries, and close the connections of this thread that are broken or too old."""
+    for connection in _opened.by_alias.values():
+        connection.queries_log.clear()
+        connection.close_if_unusable_or_obsolete()
+
+
+def close_connections() -> None:
+    """Close all connections of this thread: it runs no consumer any more."""
+    connections.close_all()
+    _opened.by_alias.clear()

@@ -1,0 +1,63 @@
+"""Which connections are looked at around a message, and what becomes of them."""
+
+import threading
+import time
+
+import pytest
+from django.db import connection, transaction
+
+from fairway.database import close_connections, tend_connections
+
+
+def in_a_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def open_connection():
+    """Open this thread's connection, one that Django closes as it closes those of other databases."""
+    connection.ensure_connection()
+    connection.is_in_memory_db = lambda: False
+
+
+@pytest.fixture
+def database(transactional_db, django_db_blocker):
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.mark.django_db
+def test_inside_a_transaction_nothing_is_touched():
+    with transaction.atomic():
+        connection.close_at = time.monotonic() - 1
+        tend_connections()
+        assert connection.connection is not None
+        connection.close_at = None
+
+
+def test_a_connection_that_is_too_old_is_closed_and_its_queries_forgotten(database):
+    seen = []
+
+    def consume():
+        open_connection()
+        connection.queries_log.append({"sql": "SELECT 1"})
+        connection.close_at = time.monotonic() - 1
+        tend_connections()
+        seen.extend([connection.connection, len(connection.queries_log)])
+
+    in_a_thread(consume)
+    assert seen == [None, 0]
+
+
+def test_a_thread_that_ends_leaves_no_connection(database):
+    seen = []
+
+    def consume():
+        open_connection()
+        close_connections()
+        seen.append(connection.connection)
+        tend_connections()
+
+    in_a_thread(consume)
+    assert seen == [None]
