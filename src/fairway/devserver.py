@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -99,7 +100,9 @@ class DevServer:
         try:
             await self._ended.wait()
         finally:
-            await self._server.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await self._server.stop()
 
     def _stop_at_exit(self) -> None:
         """Close the sockets when autoreload ends the process: it runs us in a thread, where no signal arrives."""
@@ -141,4 +144,5 @@ def log_access(access: Access) -> None:
     else:
         text = f"WebSocket {_WORDS[access.action]} {path} [{access.client}]"
     level = logging.ERROR if access.status >= 500 else logging.WARNING if access.status >= 400 else logging.INFO
-    logger.log(level, "%s", text, extra={"status_code": access.status or 200})
+    details = {"status_code": access.status or 200, "server_time": time.strftime("%d/%b/%Y %H:%M:%S")}
+    logger.log(level, "%s", text, extra=details)

@@ -1,0 +1,233 @@
+"""`manage.py runserver`, as a program: what it prints, what it serves, how it reloads and how it ends."""
+
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from textwrap import dedent
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.support.processes import free_port, running
+from tests.support.waiting import wait_until
+
+SETTINGS = """
+SECRET_KEY = "x"
+DEBUG = True
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = ["fairway", "django.contrib.staticfiles"]
+STATIC_URL = "static/"
+STATICFILES_DIRS = [__file__.replace("settings.py", "assets")]
+ROOT_URLCONF = "urls"
+USE_TZ = True
+CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": "routing.channel_routing"}}
+"""
+FILES = {
+    "settings.py": SETTINGS,
+    "urls.py": """
+        from django.http import HttpResponse
+        from django.urls import path
+        urlpatterns = [path("", lambda request: HttpResponse("a page"))]
+    """,
+    "routing.py": """
+        from django.urls import path
+        def echo(message):
+            if message.channel.name == "websocket.connect":
+                message.reply_channel.send({"accept": True})
+            elif message.channel.name == "websocket.receive":
+                message.reply_channel.send({"text": "first " + message["text"]})
+        channel_routing = [path("echo/", echo)]
+    """,
+    "assets/style.css": "body { color: navy }",
+}
+
+
+class Project:
+    """A small Django project in a directory of its own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.port = free_port()
+        for name, text in FILES.items():
+            self.write(name, text)
+
+    def write(self, name, text):
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(dedent(text))
+
+    def run(self, *arguments):
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            "ignore::ResourceWarning",
+            "-m",
+            "django",
+            "runserver",
+            f"127.0.0.1:{self.port}",
+            *arguments,
+        ]
+        env = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.directory)}
+        return running(command, env=env, cwd=self.directory)
+
+    def get(self, path="/"):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, ""
+
+    def connect(self, path="/echo/"):
+        return connect(f"ws://127.0.0.1:{self.port}{path}")
+
+    def is_up(self):
+        try:
+            return self.get()
+        except OSError:
+            return None
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def test_one_process_serves_everything(project):
+    with project.run("--noreload") as program:
+        program.wait_for_output("Quit the server")
+        assert project.get() == (200, "a page")
+        assert project.get("/static/style.css") == (200, FILES["assets/style.css"])
+        with pytest.raises(InvalidStatus) as refused:
+            project.connect("/nowhere/")
+        assert refused.value.response.status_code == 404
+        with project.connect() as client:
+            client.send("hi")
+            assert client.recv(5) == "first hi"
+            assert program.stop(signal.SIGINT) == 0
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(5)
+        assert closed.value.rcvd.code == 1012
+        output = program.output()
+    assert "Performing system checks" in output
+    assert "serves HTTP and WebSocket, with " in output
+    assert f"Starting development server at http://127.0.0.1:{project.port}/" in output
+    assert "HTTP GET / 200 [" in output
+    assert "WebSocket CONNECT /echo/ [127.0.0.1:" in output
+    assert "Not Found: '/nowhere/'" in output
+    assert "Traceback" not in output
+
+
+def test_sigterm_ends_it_as_gently(project):
+    with project.run("--noreload") as program:
+        program.wait_for_output("Quit the server")
+        with project.connect() as client:
+            assert program.stop(signal.SIGTERM) == 0
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(5)
+    assert closed.value.rcvd.code == 1012
+
+
+def edit_until_closed(project, client):
+    """Edit a file; autoreload does not see what happens before it has looked for the first time."""
+    project.write("routing.py", FILES["routing.py"].replace("first", "second"))
+    try:
+        client.recv(2)
+    except TimeoutError:
+        return None
+    except ConnectionClosed as closed:
+        return closed
+
+
+def test_it_reloads_when_the_code_changes(project):
+    with project.run() as program:
+        wait_until(project.is_up, "the first server", 20)
+        with project.connect() as client:
+            closed = wait_until(lambda: edit_until_closed(project, client), "the reload", 20)
+        assert closed.rcvd.code == 1012
+        wait_until(project.is_up, "the second server", 20)
+        with project.connect() as client:
+            client.send("hi")
+            assert client.recv(5) == "second hi"
+        assert program.stop(signal.SIGINT) == 0
+        assert "Traceback" not in program.output()
+
+
+def test_options(project):
+    project.write("settings.py", SETTINGS.replace("DEBUG = True", "DEBUG = False"))
+    with project.run("--noreload", "--nothreading", "--insecure", "--http_timeout", "5") as program:
+        program.wait_for_output("Quit the server")
+        assert "with 1 worker thread\n" in program.output()
+        assert project.get("/static/style.css")[0] == 200
+    with project.run("--noreload", "--nostatic", "--noworker", "--websocket_handshake_timeout", "1") as program:
+        program.wait_for_output("Quit the server")
+        assert "with no worker threads\n" in program.output()
+        with pytest.raises(InvalidStatus) as refused:
+            project.connect()
+        assert refused.value.response.status_code == 504
+
+
+def test_static_files_only_when_wanted(project):
+    with project.run("--noreload", "--nostatic") as program:
+        program.wait_for_output("Quit the server")
+        assert project.get("/static/style.css")[0] == 404
+
+
+@pytest.mark.parametrize("way", ["no setting", "no default", "--noasgi", "no extra", "no staticfiles"])
+def test_plain_django(project, way):
+    if way == "no setting":
+        project.write("settings.py", SETTINGS + "\ndel CHANNEL_LAYERS")
+    elif way == "no default":
+        project.write("settings.py", SETTINGS + "\nCHANNEL_LAYERS['other'] = CHANNEL_LAYERS.pop('default')")
+    elif way == "no extra":
+        project.write("httptools.py", "raise ImportError('not installed')")
+    elif way == "no staticfiles":
+        bare = SETTINGS.replace(', "django.contrib.staticfiles"', "")
+        project.write("settings.py", bare + "\ndel CHANNEL_LAYERS, STATIC_URL")
+    with project.run("--noreload", *([way] if way.startswith("--") else [])) as program:
+        program.wait_for_output("Quit the server")
+        assert project.get() == (200, "a page")
+        if way != "no staticfiles":
+            assert project.get("/static/style.css")[0] == 200
+        with pytest.raises(InvalidStatus) as refused:
+            project.connect()
+        assert refused.value.response.status_code == 404
+        assert program.stop(signal.SIGINT) == 0
+        assert "serves HTTP and WebSocket" not in program.output()
+        assert ("WebSockets are not served" in program.output()) is (way == "no extra")
+
+
+def test_fairway_without_staticfiles(project):
+    bare = SETTINGS.replace(', "django.contrib.staticfiles"', "")
+    project.write("settings.py", bare + "\ndel STATIC_URL")
+    with project.run("--noreload") as program:
+        program.wait_for_output("Quit the server")
+        assert project.get() == (200, "a page")
+        assert project.get("/static/style.css")[0] == 404
+
+
+def test_a_port_in_use(project):
+    with socket.create_server(("127.0.0.1", project.port)), project.run("--noreload") as program:
+        program.wait_for_output("Error: That port is already in use.")
+        assert program.process.wait(5) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("CHANNEL_LAYERS = ['default']", "fairway.E001"),
+        ("CHANNEL_LAYERS['default']['BACKEND'] = 'no.such.Layer'", "fairway.E002"),
+        ("CHANNEL_LAYERS['default']['ROUTING'] = 'no.such.routing'", "fairway.E004"),
+    ],
+)
+def test_wrong_settings_are_said_before_anything_is_served(project, setting, says):
+    project.write("settings.py", SETTINGS + "\n" + setting)
+    with project.run("--noreload") as program:
+        program.wait_for_output(says)
+        assert program.process.wait(5) == 1
+        assert "Starting development server" not in program.output()

@@ -1,0 +1,175 @@
+"""The development server as an object: the address it takes, its configuration, its log, its signals."""
+
+import errno
+import logging
+import socket
+import threading
+import urllib.request
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from fairway.conf import channel_layers
+from fairway.devserver import DevOptions, dev_server_class, log_access, server_config
+from fairway.http.consumers import ViewConsumer
+from fairway.routing import route
+from fairway.server.config import Access
+from fairway.signals import worker_process_ready, worker_ready
+from fairway.worker.loop import Worker
+
+
+def echo(message, **kwargs):
+    message.reply_channel.send({"text": message["text"]})
+
+
+@pytest.fixture(autouse=True)
+def layers(settings):
+    settings.ROOT_URLCONF = "tests.http.pages"
+    routing = [route("websocket.receive", echo)]
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": routing}}
+    yield
+    channel_layers.clear()
+
+
+def make_server(address=("127.0.0.1", 0), threads=1, **options):
+    server_class = dev_server_class(DevOptions(threads=threads, config=server_config()))
+    return server_class(address, object, **options)
+
+
+class Running:
+    """A development server in a thread, as autoreload has it."""
+
+    def __init__(self, server):
+        self.server = server
+        server.set_app(ViewConsumer())
+        self.thread = threading.Thread(target=server.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop()
+
+    def stop(self):
+        self.server._stop_at_exit()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def test_it_serves_until_the_process_ends():
+    with Running(make_server()) as running:
+        port = running.server.server_port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/hello/") as response:
+            assert response.status == 200
+        with connect(f"ws://127.0.0.1:{port}/") as client:
+            client.send("hi")
+            assert client.recv(5) == "hi"
+            running.stop()
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(5)
+    assert closed.value.rcvd.code == 1012
+
+
+def test_signals_of_its_worker():
+    seen = []
+
+    def receiver(**kwargs):
+        seen.append((kwargs["signal"], type(kwargs["sender"])))
+
+    signals = (worker_process_ready, worker_ready)
+    for signal in signals:
+        signal.connect(receiver)
+    try:
+        with Running(make_server()):
+            pass
+    finally:
+        for signal in signals:
+            signal.disconnect(receiver)
+    assert seen == [(signal, Worker) for signal in signals]
+
+
+def test_without_workers():
+    with Running(make_server(threads=0)) as running:
+        assert running.server._worker is None
+
+
+def test_addresses():
+    for address, options in ((("0", 0), {}), (("localhost", 0), {}), (("::1", 0), {"ipv6": True})):
+        with Running(make_server(address, **options)) as running:
+            assert running.server.server_port
+
+
+def test_a_port_in_use_is_an_os_error_as_django_expects_it():
+    in_use = pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE)
+    with socket.create_server(("127.0.0.1", 0)) as taken, in_use:
+        make_server(("127.0.0.1", taken.getsockname()[1]))
+
+
+def test_the_configuration_comes_from_the_settings(settings):
+    settings.FORCE_SCRIPT_NAME = "/shop/"
+    settings.CSRF_TRUSTED_ORIGINS = ["https://example.com"]
+
+    config = server_config(answer_timeout=5, connect_timeout=7)
+    assert config.root_path == "/shop"
+    assert config.trusted_origins == ["https://example.com"]
+    assert config.limits.http.answer_timeout == 5
+    assert config.limits.websocket.connect_timeout == 7
+    assert config.limits.drain == 0
+    assert server_config().limits.http.answer_timeout == 60
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "text", "level"),
+    [
+        ("http", 200, "HTTP GET /a%20b 200 [0.25, 127.0.0.1:5000]", logging.INFO),
+        ("http", 404, "HTTP GET /a%20b 404 [0.25, 127.0.0.1:5000]", logging.WARNING),
+        ("http", 500, "HTTP GET /a%20b 500 [0.25, 127.0.0.1:5000]", logging.ERROR),
+        ("connecting", 0, "WebSocket HANDSHAKING /a%20b [127.0.0.1:5000]", logging.INFO),
+        ("connected", 101, "WebSocket CONNECT /a%20b [127.0.0.1:5000]", logging.INFO),
+        ("disconnected", 0, "WebSocket DISCONNECT /a%20b [127.0.0.1:5000]", logging.INFO),
+        ("rejected", 403, "WebSocket REJECT /a%20b [127.0.0.1:5000]", logging.WARNING),
+    ],
+)
+def test_the_access_log(access_log, action, status, text, level):
+    log_access(make_access(action, status))
+
+    (record,) = access_log
+    assert (record.getMessage(), record.levelno) == (text, level)
+    assert record.status_code
+    assert record.server_time
+
+
+def test_the_access_log_shows_no_control_characters(access_log):
+    log_access(make_access("http", 200, path="/\x1b[31m\n"))
+
+    assert access_log[0].getMessage().startswith(r"HTTP GET /\x1b[31m\n 200")
+
+
+def make_access(action, status, path="/a%20b"):
+    return Access(
+        action=action,
+        client="127.0.0.1:5000",
+        method="GET",
+        path=path,
+        http_version="1.1",
+        status=status,
+        size=10,
+        seconds=0.25,
+    )
+
+
+@pytest.fixture
+def access_log():
+    """The records of Django's server log, which does not propagate."""
+    records = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            records.append(record)
+
+    logger, handler = logging.getLogger("django.server"), Keep()
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
