@@ -33,8 +33,8 @@ test: ## run the tests (PYTEST_ARGS="-k gate" narrows them)
 coverage: ## run the tests and hold the gates: 95 % of branches, and a test file for each module
 	@$(SETUP) --group test
 	@$(SYSTEM) --optional chromium redis-server
-	@$(BIN)/python tools/module_tests.py
 	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python tools/module_tests.py
 
 lint: ## ruff, mypy strict, import contracts, news fragments
 	@$(SETUP) --group lint
