@@ -13,10 +13,10 @@ BOTH = [SENT[0], SENT[2]]
 APPLICATION_CHANNELS = ["websocket.receive", "websocket.event", "websocket.disconnect", "http.disconnect", "work"]
 
 
-def end(channel, error, effects=SENT, *, has_answered=False):
+def end(channel, error, effects=SENT):
     row = row_for(channel, error)
     envelope = Envelope("m1", channel, OWN, order=0)
-    return row, closing_effects(row, envelope, list(effects), has_answered=has_answered)
+    return row, closing_effects(row, envelope, list(effects))
 
 
 def test_the_table_has_a_row_for_each_kind_and_outcome():
@@ -52,12 +52,6 @@ def test_raises_in_connect():
     assert row.is_failure
 
 
-def test_raises_in_connect_after_an_immediate_answer():
-    _row, effects = end("websocket.connect", ValueError(), has_answered=True)
-
-    assert decode_message(effects[-1].body)["reject"]["status"] == 500  # the server closes with 1011 then
-
-
 def test_deny_connection_in_connect():
     row, effects = end("websocket.connect", DenyConnection())
 
@@ -76,7 +70,7 @@ def test_consume_later(channel):
     assert not row.is_failure
 
 
-def test_a_request_that_fails_before_its_response_gets_a_500():
+def test_a_request_that_fails_gets_a_500_and_the_server_cuts_what_has_begun():
     row, effects = end("http.request", ValueError(), BOTH)
 
     assert effects[:-1] == BOTH
@@ -84,17 +78,10 @@ def test_a_request_that_fails_before_its_response_gets_a_500():
     assert row.is_failure
 
 
-@pytest.mark.parametrize(("effects", "has_answered"), [(SENT, False), (BOTH, True)])
-def test_a_response_that_has_begun_is_not_begun_again(effects, has_answered):
-    _row, published = end("http.request", ValueError(), effects, has_answered=has_answered)
-
-    assert published == effects
-
-
 def test_without_a_reply_channel_nothing_is_answered():
     row = row_for("websocket.connect", ValueError())
 
-    assert closing_effects(row, Envelope("m1", "websocket.connect"), SENT, has_answered=False) == SENT
+    assert closing_effects(row, Envelope("m1", "websocket.connect"), SENT) == SENT
 
 
 def test_a_subclass_of_a_decision_is_that_decision():

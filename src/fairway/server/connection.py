@@ -11,7 +11,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import unquote_to_bytes
 
-from fairway.errors import PeerError
+from msgspec.structs import replace
+
+from fairway.errors import InvalidMessage, PeerError
 from fairway.server.config import Access
 from fairway.server.gateway import Scope
 from fairway.server.http_stream import HttpStream
@@ -20,7 +22,7 @@ from fairway.server.ws_stream import WebSocketStream
 from fairway.wire import handshake
 from fairway.wire.events import BodyReceived, HttpEvent, PeerFailed, RequestReceived
 from fairway.wire.http1 import Http1Parser
-from fairway.wire.http1_response import error_response
+from fairway.wire.http1_response import ResponseEncoder, error_response
 from fairway.wire.origin import check_origin
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class Connection(asyncio.Protocol):
         "_request",
         "_stream",
         "_transport",
-        "_waiting_since",
+        "_unsent",
+        "_writing_paused",
         "reading_paused",
         "stopping",
         "tick",
@@ -61,7 +64,9 @@ class Connection(asyncio.Protocol):
         self._request: RequestReceived | None = None
         self._lingering = False
         self._began = 0.0
-        self._waiting_since = 0.0
+        self._unsent = 0
+        """How much of what is to be sent before the next step was left when somebody last looked."""
+        self._writing_paused = False
         self.reading_paused = False
         self.stopping = False
         """No further request will be taken on this connection."""
@@ -87,10 +92,10 @@ class Connection(asyncio.Protocol):
         if type(stream) is WebSocketStream:
             stream.received(data)
         elif self._parser and not self._lingering:
-            if self._stream is None and not self._parser.started:
-                self._waiting_since = self._listener.gateway.deadlines.now
+            parser, was_started = self._parser, self._parser.started
+            self._take(parser.receive(data))
+            if parser.started and not was_started and self._stream is None and self._parser and not self._lingering:
                 self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.head_timeout)
-            self._take(self._parser.receive(data))
 
     def eof_received(self) -> bool:
         """Close: a peer that has sent everything and still reads is taken for one that has gone."""
@@ -98,7 +103,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the stream."""
-        self.tick = 0
+        self._listener.gateway.deadlines.drop(self)
         if self._parser is None and self._stream is None:
             self._listener.closed(self, self._address)
             return
@@ -110,13 +115,17 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Pass it on."""
+        self._writing_paused = True
         if self._stream:
             self._stream.paused_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Pass it on; or go on with the next request, if it was kept waiting until the last response was taken."""
+        self._writing_paused = False
         if self._stream:
             self._stream.resumed_writing()
+        elif self._parser and not self._lingering:
+            self._go_on()
 
     # --- requests, one after the other -------------------------------------------------------------------------------
 
@@ -133,13 +142,16 @@ class Connection(asyncio.Protocol):
         while events:
             event = events[0]
             stream = cast("HttpStream | None", self._stream)
-            if isinstance(event, RequestReceived | PeerFailed) and stream and not stream.ended:
+            if isinstance(event, RequestReceived | PeerFailed) and not self._is_turn(event, stream):
                 break
             events.popleft()
             if isinstance(event, RequestReceived):
                 self._begin(event)
             elif isinstance(event, PeerFailed):
-                self._refuse(event.error)
+                if stream and not stream.ended:
+                    stream.body_failed(event.error)
+                else:
+                    self._refuse(event.error)
             elif stream and not stream.ended:
                 stream.body_received(event.data) if isinstance(event, BodyReceived) else stream.request_ended()
             if self._parser is None or self._lingering:
@@ -148,18 +160,28 @@ class Connection(asyncio.Protocol):
             self._events = None
         self._pace()
 
+    def _is_turn(self, event: HttpEvent, stream: HttpStream | None) -> bool:
+        """Whether a request may begin, or a failure be answered: not before all earlier responses are on their way.
+
+        What breaks the body of the request that is being answered is told at once.
+        """
+        if stream is None:
+            return not self._writing_paused
+        return stream.ended or (type(event) is PeerFailed and not stream.body_ended)
+
     def _pace(self) -> None:
-        """Read no further while too many requests wait."""
-        waiting = sum(isinstance(event, RequestReceived) for event in self._events or ())
-        if waiting >= self._listener.gateway.limits.http.pipelined:
+        """Read no further while too many requests wait, or one of which only a part has come."""
+        events = self._events
+        if not events:
+            return
+        waiting = sum(isinstance(event, RequestReceived) for event in events)
+        if waiting >= self._listener.gateway.limits.http.pipelined or isinstance(events[-1], BodyReceived):
             self.pause_reading()
-        elif waiting == 0 and self._stream is None:
-            self.resume_reading()
 
     def _begin(self, request: RequestReceived) -> None:
         self._request = request
         self._began = self._listener.gateway.loop.time()
-        self.tick = 0
+        self._listener.gateway.deadlines.drop(self)
         try:
             scope = self._scope(request)
             if request.upgrade:
@@ -203,6 +225,8 @@ class Connection(asyncio.Protocol):
         parser, self._parser = self._parser, None
         self._transport.set_write_buffer_limits(high=limits.high_water)
         self._events = None
+        # Cookies and the like are not kept for the life of a socket.
+        self._request = replace(request, headers=[])
         self._stream = WebSocketStream(self._listener.gateway, self, shaken, scope)
         if parser and parser.leftover:
             self._stream.received(parser.leftover)
@@ -221,6 +245,15 @@ class Connection(asyncio.Protocol):
             return
         self._stream = None
         self._request = None
+        if self._writing_paused:
+            # A client that asks on and on and takes no answer would have them all kept here.
+            self.pause_reading()
+            self._wait_until_sent(self._listener.gateway.limits.http.stall)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next request."""
         self.resume_reading()
         if self._events:
             self._listener.gateway.loop.call_soon(self._advance)
@@ -228,12 +261,22 @@ class Connection(asyncio.Protocol):
             self._wait_for_request()
 
     def _wait_for_request(self) -> None:
-        self._waiting_since = self._listener.gateway.deadlines.now
-        self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.keep_alive)
+        limits = self._listener.gateway.limits.http
+        began = self._parser is not None and self._parser.started
+        self._wait_until_sent(limits.head_timeout if began else limits.keep_alive)
+
+    def _wait_until_sent(self, timeout: float) -> None:
+        self._unsent = self.unsent()
+        self._listener.gateway.deadlines.put(self, timeout)
 
     def on_due(self, now: float) -> float | None:
-        """Close a connection that sent no request, or no complete one, in time."""
-        if self._lingering:
+        """Close a connection that sent no request, or no complete one, in time; or that does not take its answer."""
+        unsent, before, self._unsent = self.unsent(), self._unsent, self.unsent()
+        if 0 < unsent < before:
+            return self._listener.gateway.limits.http.stall
+        if self._lingering and before > unsent:
+            return LINGER
+        if self._lingering or unsent or self._transport.is_closing():
             self._transport.abort()
         elif self._stream is None and self._parser:
             if self._parser.started:
@@ -245,8 +288,8 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Take no further request; close now if none is under way. A WebSocket is closed by its listener."""
         self.stopping = True
-        if self._stream is None:
-            self._transport.close()
+        if self._stream is None and not self._lingering:
+            self._linger()
 
     @property
     def socket(self) -> WebSocketStream | None:
@@ -256,8 +299,9 @@ class Connection(asyncio.Protocol):
     # --- the port of a stream ----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """See `Port.write`."""
-        self._transport.write(data)
+        """See `Port.write`. What is written to a connection that is closing is dropped."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def unsent(self) -> int:
         """See `Port.unsent`."""
@@ -281,20 +325,25 @@ class Connection(asyncio.Protocol):
 
     def respond(self, status: int, headers: Pairs, content: bytes) -> None:
         """See `Port.respond`."""
-        text = content.decode("utf-8", "replace") if content else ""
+        request = cast("RequestReceived", self._request)
         try:
-            self._write_error(status, text, headers)
-        except Exception:
-            logger.exception("a response of the application cannot be sent")
+            data = ResponseEncoder(request).whole(status, headers, content, keep_alive=False, date=self._listener.date())
+        except InvalidMessage as error:
+            logger.error("a response of the application cannot be sent: %s", error)  # noqa: TRY400
             self._write_error(500, "")
+            return
+        self._write_last(data)
 
-    def _write_error(self, status: int, text: str, headers: Any = ()) -> None:
+    def _write_error(self, status: int, text: str, headers: Pairs = ()) -> None:
+        self._write_last(error_response(status, text, headers=headers, date=self._listener.date()))
+
+    def _write_last(self, data: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(error_response(status, text, headers=headers, date=self._listener.date()))
+            self._transport.write(data)
             self._linger()
 
     def _linger(self) -> None:
-        """Close, after reading away what the peer still sends (RFC 9112, 9.6)."""
+        """Close when all is sent, after reading away what the peer still sends (RFC 9112, 9.6)."""
         if self._transport.is_closing():
             return
         self._lingering = True
@@ -302,13 +351,15 @@ class Connection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
             self.resume_reading()
-            self._listener.gateway.deadlines.put(self, LINGER)
+            self._wait_until_sent(self._listener.gateway.limits.http.stall if self.unsent() else LINGER)
         else:
-            self._transport.close()
+            self.close()
 
     def close(self) -> None:
-        """See `Port.close`."""
+        """See `Port.close`. A peer that takes nothing more is not waited for."""
         self._transport.close()
+        if self.unsent():
+            self._wait_until_sent(self._listener.gateway.limits.websocket.close_timeout)
 
     def abort(self) -> None:
         """See `Port.abort`."""

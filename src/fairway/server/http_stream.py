@@ -110,8 +110,8 @@ class HttpStream:
         if self._phase is Phase.ENDED:
             return
         self._body += data
+        self._since = self._gateway.deadlines.now
         if self._phase is Phase.READING:
-            self._since = self._gateway.deadlines.now
             if len(self._body) > self._gateway.limits.http.body_chunk:
                 self._body_channel = self._scope.body_channel = new_channel("http.request.body?")
                 self._submit()
@@ -184,7 +184,8 @@ class HttpStream:
         self._since = self._gateway.deadlines.now
         if self._phase is Phase.RESPONDING:
             if reply.status is not None:
-                logger.error("a second response for %s %s was dropped", self._request.method, self._scope.path)
+                logger.error("a second response for %s %s: the first is cut", self._request.method, self._scope.path)
+                self._cut()
                 return
             self._chunk(reply.content or b"", more=bool(reply.more_content))
         elif reply.status is None:

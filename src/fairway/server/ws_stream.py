@@ -242,6 +242,9 @@ class WebSocketStream:
         if self._phase is Phase.PENDING and not self._decide(reply):
             return
         if self._phase is Phase.OPEN:
+            if reply.reject is not None:  # too late to reject: the consumer of the connect failed after an answer
+                self.close(1011 if reply.reject.status >= 500 else 1008)
+                return
             self._send(reply.text, reply.data)
             if reply.close_code:
                 self.close(reply.close_code, reply.reason or "")

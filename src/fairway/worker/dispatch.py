@@ -95,8 +95,7 @@ class Dispatcher:
         row = row_for(delivery.envelope.channel, error)
         if row.is_failure:
             logger.error("consumer failed: %s", describe(delivery), exc_info=error)
-        effects = closing_effects(row, delivery.envelope, outbox.effects, has_answered=outbox.has_answered)
-        return effects, row.ending
+        return closing_effects(row, delivery.envelope, outbox.effects), row.ending
 
     def _publish_elsewhere(self, outbox: Outbox) -> None:
         """Publish what goes to other layers, before the commit: a run that is repeated drops it by its id."""

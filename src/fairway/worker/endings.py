@@ -37,8 +37,6 @@ class Row(NamedTuple):
     """Publish what the run sent to its own connection too."""
     answer: bytes | None = None
     """A message for the connection."""
-    answers_begun: bool = True
-    """Send `answer` even when the run has sent something to its connection."""
     is_failure: bool = False
     """Log it with its traceback."""
 
@@ -60,11 +58,12 @@ TABLE: dict[tuple[Kind, Outcome], Row] = {
     (Kind.CONNECT, Outcome.LATER): Row(ending=Ending.LATER),
     (Kind.CONNECT, Outcome.DENIED): Row(keeps_answers=False, answer=REFUSE_403),
     (Kind.CONNECT, Outcome.FAILED): Row(keeps_answers=False, answer=REFUSE_500, is_failure=True),
-    # A response that has begun cannot be taken back.
+    # A response that has begun cannot be taken back: on the second status the server cuts it, so that the client sees
+    # it is not whole. One that is complete is not touched: its exchange has ended.
     (Kind.REQUEST, Outcome.RETURNED): Row(),
     (Kind.REQUEST, Outcome.LATER): Row(ending=Ending.LATER),
-    (Kind.REQUEST, Outcome.DENIED): Row(answer=RESPOND_500, answers_begun=False, is_failure=True),
-    (Kind.REQUEST, Outcome.FAILED): Row(answer=RESPOND_500, answers_begun=False, is_failure=True),
+    (Kind.REQUEST, Outcome.DENIED): Row(answer=RESPOND_500, is_failure=True),
+    (Kind.REQUEST, Outcome.FAILED): Row(answer=RESPOND_500, is_failure=True),
     # Receive, event, disconnect and application channels: what was sent is sent even when the consumer raises.
     (Kind.OTHER, Outcome.RETURNED): Row(),
     (Kind.OTHER, Outcome.LATER): Row(ending=Ending.LATER),
@@ -91,23 +90,14 @@ def row_for(channel: str, error: BaseException | None) -> Row:
     return TABLE[_KINDS.get(channel, Kind.OTHER), outcome(error)]
 
 
-def closing_effects(row: Row, envelope: Envelope, effects: list[Effect], *, has_answered: bool) -> list[Effect]:
-    """Return the effects to commit: those of the run that stay, and the answer of the table.
-
-    Parameters:
-        has_answered: the run sent something to its own connection immediately.
-    """
+def closing_effects(row: Row, envelope: Envelope, effects: list[Effect]) -> list[Effect]:
+    """Return the effects to commit: those of the run that stay, and the answer of the table."""
     own = envelope.reply_channel
     if not own:
         return effects
     if not row.keeps_answers:
         effects = [effect for effect in effects if not _is_for(effect, own)]
-    if row.answer is None:
-        return effects
-    has_begun = has_answered or any(type(effect) is Send and effect.channel == own for effect in effects)
-    if has_begun and not row.answers_begun:
-        return effects
-    return [*effects, Send(own, row.answer)]
+    return effects if row.answer is None else [*effects, Send(own, row.answer)]
 
 
 def _is_for(effect: Effect, channel: str) -> bool:

@@ -34,7 +34,6 @@ class Outbox:
         "delivery",
         "effects",
         "elsewhere",
-        "has_answered",
         "is_open",
         "layer",
         "limit",
@@ -52,8 +51,6 @@ class Outbox:
         self.size = 0
         self.effects: list[Effect] = []
         self.elsewhere: list[tuple[Layer, Effect]] = []
-        self.has_answered = False
-        """Something was sent immediately on the delivery's own reply channel."""
         self.state: ConnectionState | None = None
         """The connection's state, once the consumer has looked at it."""
 
@@ -72,11 +69,6 @@ class Outbox:
             self.effects.append(effect)
         else:
             self.elsewhere.append((layer, self._named(effect)))
-
-    def note_immediate(self, effect: Effect) -> None:
-        """Remember that an answer has begun; the end of the run depends on it."""
-        if type(effect) is Send and effect.channel == self.delivery.envelope.reply_channel:
-            self.has_answered = True
 
     def save_state(self) -> None:
         """Put what the run changed in the connection's state among the effects.
@@ -130,7 +122,6 @@ def dispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, 
         outbox.append(effect, layer)
     elif layer is outbox.layer:
         outbox.reader.publish(outbox.delivery, effect, timeout)
-        outbox.note_immediate(effect)
     else:
         layer.publish(effect, timeout)
 
@@ -144,7 +135,6 @@ async def adispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = 
         outbox.append(effect, layer)
     elif layer is outbox.layer:
         await outbox.reader.apublish(outbox.delivery, effect, timeout)
-        outbox.note_immediate(effect)
     else:
         await layer.apublish(effect, timeout)
 
