@@ -250,10 +250,12 @@ def test_a_client_that_takes_nothing_ends_the_view(site, caplog):
     assert "is full (" in caplog.text
 
 
-def test_a_stream_that_breaks_is_logged_and_not_completed(site, caplog):
-    answer = site.get("/broken-stream/")
-    assert [message["content"] for message in answer.messages] == [b"begun"]
-    assert not answer.is_complete
+def test_a_stream_that_breaks_is_logged_and_cut(site, caplog):
+    """A second status tells the server to cut the response, so that the client sees that it is not whole."""
+    begun, second = site.get("/broken-stream/").messages
+    assert begun["content"] == b"begun"
+    assert begun["more_content"]
+    assert second["status"] == 500
     assert "broken in the middle" in caplog.text
 
 
