@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from fairway.channel import Channel
 from fairway.conf import channel_layers
 from fairway.devserver import DevOptions, dev_server_class, log_access, server_config
 from fairway.http.consumers import ViewConsumer
@@ -92,7 +93,16 @@ def test_signals_of_its_worker():
 
 def test_without_workers():
     with Running(make_server(threads=0)) as running:
-        assert running.server._worker is None
+        assert running.server._workers == []
+
+
+def test_each_layer_has_a_worker(settings):
+    routing = [route("work", lambda message: Channel("done", "other").send({"n": message["n"]}))]
+    other = {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": routing}
+    settings.CHANNEL_LAYERS = {**settings.CHANNEL_LAYERS, "other": other}
+    with Running(make_server()):
+        Channel("work", "other").send({"n": 1})
+        assert channel_layers["other"].reader(["done"]).receive(5) is not None
 
 
 def test_addresses():

@@ -46,7 +46,9 @@ class DevOptions:
 
 
 class DevServer:
-    """An interface server and a worker, behind the face of a `socketserver`.
+    """An interface server and workers, behind the face of a `socketserver`.
+
+    The server's messages travel over the default layer; each other layer that is configured gets a worker too.
 
     Raises:
         OSError: the address cannot be bound.
@@ -63,7 +65,7 @@ class DevServer:
         self._runner = asyncio.Runner(loop_factory=new_event_loop)
         self._ended = asyncio.Event()
         self._stopped = threading.Event()
-        self._worker: Worker | None = None
+        self._workers: list[Worker] = []
         try:
             self._runner.run(self._server.start())
         except BaseException:
@@ -74,21 +76,23 @@ class DevServer:
     def set_app(self, http_consumer: Consumer) -> None:
         """Take what answers `http.request`; the routing finds all other consumers."""
         if self.options.threads:
-            application = application_for(http_consumer=http_consumer)
-            self._worker = Worker(self._layer, application, threads=self.options.threads)
+            for alias in channel_layers:
+                application = application_for(alias, http_consumer=http_consumer)
+                self._workers.append(Worker(application.layer, application, threads=self.options.threads))
 
     def serve_forever(self) -> None:
         """Serve until Ctrl-C, SIGTERM or the end of the process."""
         atexit.register(self._stop_at_exit)
         try:
-            if self._worker:
-                worker_process_ready.send(self._worker)
-                self._worker.start()
-                worker_ready.send(self._worker)
+            for worker in self._workers[:1]:
+                worker_process_ready.send(worker)
+            for worker in self._workers:
+                worker.start()
+                worker_ready.send(worker)
             self._runner.run(self._serve())
         finally:
-            if self._worker:
-                self._worker.stop(GRACE)
+            for worker in self._workers:
+                worker.stop(GRACE)
             self._runner.close()
             self._stopped.set()
             atexit.unregister(self._stop_at_exit)
