@@ -41,8 +41,8 @@ class Connection(asyncio.Protocol):
         "_address",
         "_began",
         "_events",
-        "_listener",
         "_lingering",
+        "_listener",
         "_parser",
         "_request",
         "_stream",
@@ -94,14 +94,14 @@ class Connection(asyncio.Protocol):
         elif self._parser and not self._lingering:
             parser, was_started = self._parser, self._parser.started
             self._take(parser.receive(data))
-            if parser.started and not was_started and self._stream is None and self._parser and not self._lingering:
+            if parser.started and not was_started and self._stream is None and not self._lingering:
                 self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.head_timeout)
 
     def eof_received(self) -> bool:
         """Close: a peer that has sent everything and still reads is taken for one that has gone."""
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell the stream."""
         self._listener.gateway.deadlines.drop(self)
         if self._parser is None and self._stream is None:
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         self._unsent = self.unsent()
         self._listener.gateway.deadlines.put(self, timeout)
 
-    def on_due(self, now: float) -> float | None:
+    def on_due(self, now: float) -> float | None:  # noqa: ARG002
         """Close a connection that sent no request, or no complete one, in time; or that does not take its answer."""
         unsent, before, self._unsent = self.unsent(), self._unsent, self.unsent()
         if 0 < unsent < before:
@@ -288,8 +288,8 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Take no further request; close now if none is under way. A WebSocket is closed by its listener."""
         self.stopping = True
-        if self._stream is None and not self._lingering:
-            self._linger()
+        if self._stream is None:
+            self.close()
 
     @property
     def socket(self) -> WebSocketStream | None:
@@ -327,7 +327,9 @@ class Connection(asyncio.Protocol):
         """See `Port.respond`."""
         request = cast("RequestReceived", self._request)
         try:
-            data = ResponseEncoder(request).whole(status, headers, content, keep_alive=False, date=self._listener.date())
+            data = ResponseEncoder(request).whole(
+                status, headers, content, keep_alive=False, date=self._listener.date()
+            )
         except InvalidMessage as error:
             logger.error("a response of the application cannot be sent: %s", error)  # noqa: TRY400
             self._write_error(500, "")

@@ -1,9 +1,12 @@
 """Timeouts for a hundred thousand connections at the cost of one timer.
 
 Time is cut into ticks. Whoever has a deadline stands in the bucket of its tick; when the tick comes, `on_due` is called
-and returns the seconds until it wants to be called again, or None. It has one deadline: a later `put` replaces it.
-Moving one for every byte is not needed: a connection notes when something happened (`Deadlines.now` is a plain attribute, exact to a tick), and works out in `on_due`
-whether its time is over. So what happens often costs one assignment, and what happens rarely costs a set entry.
+and returns the seconds until it wants to be called again, or None. It has one deadline: a later `put` replaces it, and
+`drop` takes it back; both take it out of its bucket, so that what has ended is not kept for its old deadline's sake.
+
+Moving one for every byte is not needed: a connection notes when something happened (`Deadlines.now` is a plain
+attribute, exact to a tick), and works out in `on_due` whether its time is over. So what happens often costs one
+assignment, and what happens rarely costs a set entry.
 """
 
 import asyncio
@@ -41,16 +44,28 @@ class Deadlines:
         return sum(map(len, self._buckets.values()))
 
     def put(self, due: Due, seconds: float) -> None:
-        """Call `due.on_due` in `seconds`, instead of what was set before. A negative number (`UNLIMITED`) means never."""
+        """Call `due.on_due` in `seconds`, instead of what was set before. Below 0 (`UNLIMITED`) means never."""
+        self.drop(due)
         if seconds < 0:
-            due.tick = 0
             return
         if self._handle is None:
             self.now = self._loop.time()
             self._tick = self._tick_of(self.now)
             self._handle = self._loop.call_later(TICK, self._turn)
         due.tick = max(self._tick + 1, self._tick_of(self.now + seconds) + 1)
-        self._buckets.setdefault(due.tick, set()).add(due)
+        bucket = self._buckets.get(due.tick)
+        if bucket is None:
+            bucket = self._buckets[due.tick] = set()
+        bucket.add(due)
+
+    def drop(self, due: Due) -> None:
+        """Take a deadline back, if there is one."""
+        tick, due.tick = due.tick, 0
+        bucket = self._buckets.get(tick)
+        if bucket is not None:
+            bucket.discard(due)
+            if not bucket:
+                del self._buckets[tick]
 
     def close(self) -> None:
         """Forget all deadlines."""

@@ -116,13 +116,19 @@ class Fanout:
             return
         try:
             message = GroupMessage(decode_group_reply(item.body), self._compress_from)
+            # Encoded here, so that what cannot be is one error and not one a member.
             if message.has_frame:
-                message.plain  # noqa: B018  # encoded here, so that a text that cannot be is one error and not one a member
+                message.plain  # noqa: B018
+            if message.close_code:
+                frames.encode_close(message.close_code)
         except (DecodeError, InvalidMessage) as error:
             logger.error("a message for group %r was dropped: %s", item.group, error)  # noqa: TRY400
             return
         for member in tuple(members):
-            member.on_group(message)
+            try:
+                member.on_group(message)
+            except Exception:  # one member's trouble is not the others'
+                logger.exception("a message for group %r failed for one member", item.group)
 
     def _remove(self, group: str, member: Member) -> None:
         members = self._members.get(group)

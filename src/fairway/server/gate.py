@@ -59,6 +59,11 @@ class Gate:
         self.size += _size(payload)
         self.events += kind is Kind.EVENT
 
+    def drop(self) -> None:
+        """Forget what waits: it is for nobody any more."""
+        self._waiting = None
+        self.size = self.events = 0
+
     def finish(self, order: int) -> None:
         """Note that all messages up to and including `order` are consumed."""
         if self.done < order <= self.sent:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from msgspec import DecodeError, Struct
 
 from fairway.broker.effects import Abandoned, Envelope, Policy, Refused
-from fairway.errors import InvalidMessage
+from fairway.errors import InvalidMessage, PeerError
 from fairway.names import new_channel
 from fairway.server.fanout import GroupMessage
 from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
@@ -50,9 +50,10 @@ class HttpStream:
     """An HTTP request and its response."""
 
     __slots__ = (
+        "_backlog",
         "_body",
         "_body_channel",
-        "_body_ended",
+        "_consumed",
         "_credit",
         "_encoder",
         "_gateway",
@@ -64,6 +65,7 @@ class HttpStream:
         "_size",
         "_stalled",
         "_status",
+        "body_ended",
         "channel",
         "groups",
         "keep_alive",
@@ -81,10 +83,16 @@ class HttpStream:
         self._phase = Phase.READING
         self._body = bytearray()
         self._body_channel: str | None = None
-        self._body_ended = False
+        self.body_ended = False
+        """The whole request has arrived."""
+        self._consumed = False
+        """No consumer runs for this request any more, or none has begun."""
         self._credit = gateway.limits.http.body_window
         self._since = gateway.deadlines.now
         self._stalled = 0.0
+        """When the client last took something, while more than the high mark waits for it; else 0."""
+        self._backlog = 0
+        """What waited then."""
         self._status = 0
         self._size = 0
         self.keep_alive = False
@@ -94,7 +102,8 @@ class HttpStream:
         self.receive_channel: str | None = None
         self.state = NO_STATE
         self.channel = scope.reply_channel = gateway.open_http(self)
-        gateway.deadlines.put(self, gateway.limits.http.body_timeout)
+        if request.content_length != 0:
+            gateway.deadlines.put(self, gateway.limits.http.body_timeout)
         if request.expects_continue:
             port.write(CONTINUE)
 
@@ -120,11 +129,15 @@ class HttpStream:
 
     def request_ended(self) -> None:
         """Learn that the body is whole."""
-        self._body_ended = True
+        self.body_ended = True
         if self._phase is Phase.READING:
             self._submit()
         elif self._body_channel and self._phase is not Phase.ENDED:
             self._send_body()
+
+    def body_failed(self, error: PeerError) -> None:
+        """Learn that the client broke the framing of the body: nobody can say where it ends."""
+        self._answer_error(error.status)
 
     def _submit(self) -> None:
         self._phase = Phase.WAITING
@@ -142,14 +155,15 @@ class HttpStream:
     def _send_body(self) -> None:
         """Send on what the reader's credit covers; when there is none left, read no further."""
         limits = self._gateway.limits.http
-        while self._credit > 0 and (self._body or self._body_ended):
+        while self._credit > 0 and (self._body or self.body_ended):
             piece = bytes(self._body[: limits.body_chunk])
             del self._body[: limits.body_chunk]
-            last = self._body_ended and not self._body
+            last = self.body_ended and not self._body
             self._credit -= len(piece)
             self._send_chunk(BodyChunk(content=piece, more_content=not last))
             if last:
                 self._body_channel = None
+                self._port.resume_reading()
                 return
         if self._credit <= 0:
             self._port.pause_reading()
@@ -178,18 +192,19 @@ class HttpStream:
             reply = decode_http_reply(body)
         except DecodeError as error:
             logger.error("a message for %s was dropped: %s", self.channel, error)  # noqa: TRY400
+            self._answer_error(500)
             return
         if reply.request is not None:
             return  # server push: HTTP/1.1 has none, and a server may ignore it
         self._since = self._gateway.deadlines.now
         if self._phase is Phase.RESPONDING:
             if reply.status is not None:
-                logger.error("a second response for %s %s: the first is cut", self._request.method, self._scope.path)
+                logger.error("a second response for %s %r: the first is cut", self._request.method, self._scope.path)
                 self._cut()
                 return
             self._chunk(reply.content or b"", more=bool(reply.more_content))
         elif reply.status is None:
-            logger.error("the response to %s %s has no status", self._request.method, self._scope.path)
+            logger.error("the response to %s %r has no status", self._request.method, self._scope.path)
             self._answer_error(500)
         else:
             self._begin(reply)
@@ -198,7 +213,7 @@ class HttpStream:
         content = reply.content or b""
         more = bool(reply.more_content)
         # An early answer leaves body bytes on the wire that nobody will read: the connection ends with it.
-        alive = self._body_ended and not self._port.stopping
+        alive = self.body_ended and not self._port.stopping
         try:
             head = self._encoder.head(
                 reply.status or 500,
@@ -209,7 +224,7 @@ class HttpStream:
                 reason=reply.status_text or b"",
             )
         except InvalidMessage as error:
-            logger.error("the response to %s %s was refused: %s", self._request.method, self._scope.path, error)  # noqa: TRY400
+            logger.error("the response to %s %r was refused: %s", self._request.method, self._scope.path, error)  # noqa: TRY400
             self._answer_error(500)
             return
         self._phase = Phase.RESPONDING
@@ -250,7 +265,7 @@ class HttpStream:
     def _finish(self) -> None:
         if self._encoder.truncated or self._encoder.excess:
             logger.error(
-                "%s %s sent another number of bytes than its Content-Length", self._request.method, self._scope.path
+                "%s %r sent another number of bytes than its Content-Length", self._request.method, self._scope.path
             )
             self.keep_alive = False
         self._end()
@@ -262,26 +277,37 @@ class HttpStream:
             self._cut()
         elif self._phase is not Phase.ENDED:
             self._status = status
-            self._end()
+            self._break_off()
             headers = [(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []
             self._port.respond(status, headers, b"")
 
     def _cut(self) -> None:
         """End a response that has begun, visibly: no last chunk, no clean end of the connection."""
-        self._end()
+        self._break_off()
         self._port.abort()
+
+    def _break_off(self) -> None:
+        """End before the response is complete. Whoever makes it, or waits for the body, is told."""
+        was_submitted = self._phase is not Phase.READING
+        self._end()
+        if was_submitted and not self._consumed:
+            self._gateway.depart(self.channel)
 
     # --- news from the broker ----------------------------------------------------------------------------------------
 
-    def on_done(self, order: int) -> None:
-        """Nothing: the consumer is done, and the response may still be open."""
+    def on_done(self, order: int) -> None:  # noqa: ARG002
+        """Note that the consumer is done. The response may still be open."""
+        self._consumed = True
 
     def on_abandoned(self, item: Abandoned) -> None:
         """Answer for a request that nobody will answer."""
+        self._consumed = True
         self._answer_error({"lost": 502, "expired": 504}.get(item.reason, 500))
 
     def on_refused(self, item: Refused) -> None:
         """Answer for a message that found no room: the request itself, or a part of its body."""
+        if item.order == 0:
+            self._consumed = True
         self._answer_error(503, retry_after=5)
 
     def on_owner_gone(self) -> None:
@@ -291,34 +317,37 @@ class HttpStream:
 
     def lost(self) -> None:
         """Learn that the client is gone."""
-        if self._phase is Phase.ENDED:
-            return
-        submitted = self._phase is not Phase.READING
-        if self._body_channel and submitted:
-            self._send_chunk(BodyChunk(closed=True))
-        self._end()
-        if submitted:
-            self._gateway.depart(self.channel)
+        if self._phase is not Phase.ENDED:
+            self._break_off()
 
     def paused_writing(self) -> None:
         """Learn that the client reads slowly: direct sends wait from now on."""
+        if self._phase is not Phase.RESPONDING:
+            return
         self._stalled = self._gateway.deadlines.now
+        self._backlog = self._port.unsent()
         self._gateway.inbox.congest(self.channel)
         self._gateway.deadlines.put(self, self._gateway.limits.http.stall)
 
     def resumed_writing(self) -> None:
         """Learn that the client has read on."""
+        if not self._stalled:
+            return
         self._stalled = 0.0
         self._since = self._gateway.deadlines.now
         self._gateway.inbox.relieve(self.channel)
+        if self._phase is not Phase.ENDED:
+            self._gateway.deadlines.put(self, self._gateway.limits.http.answer_timeout)
 
     def _end(self) -> None:
         read = self._phase is not Phase.READING
         self._phase = Phase.ENDED
         self._body.clear()
-        self.tick = 0
-        if self._stalled:
-            self.resumed_writing()
+        self._gateway.deadlines.drop(self)
+        self.resumed_writing()
+        if self._body_channel:
+            self._send_chunk(BodyChunk(closed=True))
+            self._body_channel = None
         self._gateway.forget(self)
         self._port.log("http", self._status, self._size)
         if read and self._gateway.inbox.has_reader("http.disconnect"):
@@ -330,17 +359,16 @@ class HttpStream:
         limits = self._gateway.limits.http
         if self._phase is Phase.ENDED:
             return None
-        if self._phase is Phase.READING:
-            if now - self._since < limits.body_timeout:
-                return limits.body_timeout - (now - self._since)
-            self._answer_error(408)
-            return None
         if self._stalled:
+            unsent = self._port.unsent()
+            if unsent < self._backlog:
+                self._stalled, self._backlog = now, unsent
             if now - self._stalled < limits.stall:
                 return limits.stall - (now - self._stalled)
             self._cut()
             return None
-        if now - self._since < limits.answer_timeout:
-            return limits.answer_timeout - (now - self._since)
-        self._answer_error(504)
+        limit = limits.body_timeout if self._phase is Phase.READING else limits.answer_timeout
+        if limit < 0 or now - self._since < limit:
+            return limit - (now - self._since)
+        self._answer_error(408 if self._phase is Phase.READING else 504)
         return None

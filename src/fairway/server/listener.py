@@ -1,6 +1,6 @@
 """The interface server: listening sockets, the connections they accept, and a stop that is gentle.
 
-It knows no Django. Everything it learns goes to the layer through its gateway, and everything it sends comes from there.
+It knows no Django. Everything it learns goes to the layer through its gateway; everything it sends comes from there.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import Self
 
 from fairway.layers.base import Layer
 from fairway.limits import UNLIMITED
@@ -97,7 +98,7 @@ class Server:
             for bind in self.config.binds:
                 self._servers.append(await self._listen(loop, bind, listener))
         except BaseException:
-            await self._unlisten()
+            self._unlisten()
             gateway.close()
             raise
 
@@ -126,16 +127,22 @@ class Server:
         if listener is None or listener.stopping:
             return
         listener.stopping = True
-        await self._unlisten()
-        for connection in tuple(listener.connections):
-            connection.stop()
-        await self._close_sockets(listener)
-        limits = self.config.limits
-        await _wait_until(lambda: not listener.connections, limits.drain_http)
+        self._unlisten()
+        try:
+            for connection in tuple(listener.connections):
+                connection.stop()
+            await self._close_sockets(listener)
+            await _wait_until(lambda: not listener.connections, self.config.limits.drain_http)
+            self._abort_all(listener)
+            await _wait_until(lambda: len(listener.gateway) == 0, RECORDS_TIMEOUT)
+        finally:  # also when there is no patience for it all
+            self._abort_all(listener)
+            listener.gateway.close()
+
+    @staticmethod
+    def _abort_all(listener: Listener) -> None:
         for connection in tuple(listener.connections):
             connection.abort()
-        await _wait_until(lambda: len(listener.gateway) == 0, RECORDS_TIMEOUT)
-        listener.gateway.close()
 
     async def _close_sockets(self, listener: Listener) -> None:
         sockets = [stream for connection in listener.connections if (stream := connection.socket)]
@@ -150,7 +157,7 @@ class Server:
             if ahead > 0.001:
                 await asyncio.sleep(ahead)
 
-    async def _unlisten(self) -> None:
+    def _unlisten(self) -> None:
         for server in self._servers:
             server.close()
         for path in self._paths:
@@ -158,7 +165,7 @@ class Server:
                 os.unlink(path)  # noqa: PTH108
         self._paths.clear()
 
-    async def __aenter__(self) -> "Server":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -169,5 +176,5 @@ class Server:
 async def _wait_until(condition: Callable[[], bool], timeout: float) -> None:
     """Return when the condition holds, or when the time is over (never, if it is unlimited)."""
     end = time.monotonic() + timeout if timeout != UNLIMITED else float("inf")
-    while not condition() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:  # noqa: ASYNC110  the conditions are plain sizes of collections
         await asyncio.sleep(0.02)

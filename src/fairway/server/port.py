@@ -1,4 +1,4 @@
-"""What a stream may do with its connection. HTTP/1.1 gives the whole connection; HTTP/2 will give one of its streams."""
+"""What a stream may do with its connection. HTTP/1.1 gives all of it; HTTP/2 will give one of its streams."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol

@@ -5,8 +5,8 @@ Its phase says what may still happen::
     PENDING ──accept──▶ OPEN ──close──▶ CLOSING ──▶ ENDED
        └──────────reject, client gone, timeout──────▶┘
 
-PENDING waits for the consumer of `websocket.connect`. In CLOSING a close frame of ours is on its way. ENDED is a record:
-what was read before is still delivered, then `websocket.disconnect`; when that is done nothing is left.
+PENDING waits for the consumer of `websocket.connect`. In CLOSING a close frame of ours is on its way. ENDED is a
+record: what was read before is still delivered, then `websocket.disconnect`; when that is done nothing is left.
 """
 
 import logging
@@ -17,6 +17,7 @@ from msgspec import DecodeError, Raw
 
 from fairway.broker.effects import Abandoned, Refused
 from fairway.errors import InvalidMessage, PeerError
+from fairway.limits import UNLIMITED
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gate import Gate, Kind
 from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
@@ -60,6 +61,7 @@ class WebSocketStream:
     """A WebSocket, from its handshake to the end of its disconnect message."""
 
     __slots__ = (
+        "_backlog",
         "_bucket",
         "_code",
         "_gate",
@@ -75,6 +77,7 @@ class WebSocketStream:
         "_seen",
         "_since",
         "_stalled",
+        "_unfinished",
         "_unread",
         "channel",
         "groups",
@@ -97,6 +100,11 @@ class WebSocketStream:
         self._code = 1006
         self._pinged = 0.0
         self._stalled = 0.0
+        """When the client last took something, while more than the high mark waits for it; else 0."""
+        self._backlog = 0
+        """What waited then."""
+        self._unfinished = 0.0
+        """When the message began of which only a part has come; 0 when there is none."""
         self._since = self._seen = gateway.deadlines.now
         self._pending_disconnect: bytes | None = None
         self._bucket = Bucket.of(limits.rates.messages, limits.rates.messages_burst)
@@ -115,25 +123,31 @@ class WebSocketStream:
 
     def received(self, data: bytes) -> None:
         """Take bytes of the client. Bytes beyond what may be read ahead are set aside, and reading stops."""
+        if self._phase is not Phase.OPEN:
+            self._received_apart(data)
+            return
+        self._seen = self._gateway.deadlines.now
+        if len(data) <= SLICE and not self._unread:
+            self._parse(data)
+        else:
+            self._unread += data
+            self._read_on()
+        if self._is_ahead() and self._phase is Phase.OPEN:
+            self._port.pause_reading()
+
+    def _received_apart(self, data: bytes) -> None:
+        """Take bytes outside the open phase: too early, or too late for anything but the client's close frame."""
         if self._phase is Phase.PENDING:
             self._unread += data
             if len(self._unread) > EARLY:
+                self._unread = b""
                 self._port.abort()
-            return
-        self._seen = self._gateway.deadlines.now
-        if self._unread:
-            self._unread += data
-        elif len(data) <= SLICE:
+        elif self._phase is Phase.CLOSING:
             self._parse(data)
-        else:
-            self._unread = data
-            self._read_on()
-        if self._is_ahead():
-            self._port.pause_reading()
 
     def _read_on(self) -> None:
-        """Parse what was set aside, while more may be read ahead."""
-        while self._unread and not self._is_ahead() and self._phase is not Phase.ENDED:
+        """Parse what was set aside, while more may be read ahead; all of it, once nothing more is delivered."""
+        while self._unread and (self._phase is not Phase.OPEN or not self._is_ahead()):
             piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
             self._parse(piece)
 
@@ -147,6 +161,10 @@ class WebSocketStream:
             return
         for event in parser.receive(data):
             self._on_event(event)
+        if not parser.message_started:
+            self._unfinished = 0.0
+        elif not self._unfinished:
+            self._unfinished = self._gateway.deadlines.now
 
     def _on_event(self, event: FrameEvent) -> None:
         kind = type(event)
@@ -165,6 +183,7 @@ class WebSocketStream:
     def _take(self, kind: Kind, payload: str | bytes) -> None:
         if self._phase is not Phase.OPEN:
             return  # RFC 6455, 1.4: what comes after our close frame is discarded
+        self._unfinished = 0.0
         if self._bucket and not self._bucket.take(self._gateway.loop.time()):
             self.close(1008, "too many messages")
             return
@@ -190,12 +209,18 @@ class WebSocketStream:
 
     def paused_writing(self) -> None:
         """Learn that the client reads slowly: direct sends wait from now on."""
+        if self._phase is not Phase.OPEN:
+            return
         self._stalled = self._gateway.deadlines.now
+        self._backlog = self._port.unsent()
         self._gateway.inbox.congest(self.channel)
-        self._gateway.deadlines.put(self, self._gateway.limits.websocket.stall)
+        if self._gateway.limits.websocket.stall >= 0:
+            self._gateway.deadlines.put(self, self._gateway.limits.websocket.stall)
 
     def resumed_writing(self) -> None:
         """Learn that the client has read on."""
+        if not self._stalled:
+            return
         self._stalled = 0.0
         self._gateway.inbox.relieve(self.channel)
 
@@ -239,7 +264,8 @@ class WebSocketStream:
         except DecodeError as error:
             logger.error("a message for %s was dropped: %s", self.channel, error)  # noqa: TRY400
             return
-        if self._phase is Phase.PENDING and not self._decide(reply):
+        was_pending = self._phase is Phase.PENDING
+        if was_pending and not self._decide(reply):
             return
         if self._phase is Phase.OPEN:
             if reply.reject is not None:  # too late to reject: the consumer of the connect failed after an answer
@@ -248,6 +274,14 @@ class WebSocketStream:
             self._send(reply.text, reply.data)
             if reply.close_code:
                 self.close(reply.close_code, reply.reason or "")
+        if was_pending:
+            self._read_early()
+
+    def _read_early(self) -> None:
+        """Parse what came before the acceptance: what is no control frame waits at the gate."""
+        self._read_on()
+        if self._phase is Phase.OPEN and self._is_ahead():
+            self._port.pause_reading()
 
     def _decide(self, reply: SocketReply) -> bool:
         """Accept or reject, if the message says so; return whether the connection is open now."""
@@ -274,17 +308,16 @@ class WebSocketStream:
             self._reject(Rejection(500))
             return False
         self._parser = FrameParser(limits, deflate=request.deflate is not None)
-        if reply.receive_channel:
-            self.receive_channel = reply.receive_channel
-            self._gate.window = limits.pinned_window
+        self.receive_channel = reply.receive_channel
         self._phase = Phase.OPEN
         self._since = self._gateway.deadlines.now
         self._port.write(answer)
         self._port.log("connected", 101)
-        self._gateway.deadlines.put(self, limits.ping_interval)
+        self._gateway.deadlines.put(self, self._patience(self._since) or UNLIMITED)
         return True
 
     def _reject(self, rejection: Rejection) -> None:
+        self._gate.drop()  # events of its groups; no frame of the client was read
         self._port.respond(rejection.status, rejection.headers, rejection.content)
         self._port.log("rejected", rejection.status)
         self._end()
@@ -300,10 +333,15 @@ class WebSocketStream:
 
     def _write(self, frame: bytes) -> None:
         port = self._port
-        if port.unsent() > self._gateway.limits.websocket.unsent:
+        unsent = port.unsent()
+        if unsent > self._gateway.limits.websocket.unsent:
             self.close(1013, "slow reader")
-        else:
-            port.write(frame)
+            return
+        port.write(frame)
+        if self._stalled:
+            if unsent < self._backlog:
+                self._stalled = self._gateway.deadlines.now
+            self._backlog = port.unsent()
 
     def on_group(self, message: GroupMessage) -> None:
         """Take a group message. Until the connect consumer is done it is held, so that its own frames come first."""
@@ -313,8 +351,8 @@ class WebSocketStream:
             else:
                 self._held.append(message)
             return
-        if self._phase is Phase.PENDING and message.has_frame:
-            self._accept(SocketReply())
+        if self._phase is Phase.PENDING and message.has_frame and self._accept(SocketReply()):
+            self._read_early()
         if self._phase is not Phase.OPEN:
             return
         if message.has_frame:
@@ -337,32 +375,47 @@ class WebSocketStream:
     def on_done(self, order: int) -> None:
         """Open the gate."""
         self._gate.finish(order)
-        held, self._held = self._held, None
-        for message in held or ():
-            self.on_group(message)
+        if self._held is not None:
+            self._connect_done(self._held)
         self._next()
+
+    def _connect_done(self, held: list[GroupMessage]) -> None:
+        self._held = None
+        for message in held:
+            self.on_group(message)
+        if self.receive_channel:
+            self._gate.window = self._gateway.limits.websocket.pinned_window
 
     def on_abandoned(self, item: Abandoned) -> None:
         """Close: a message of this connection will never be consumed. Its disconnect is still told."""
+        is_expired = item.reason == "expired"
+        if is_expired and self._phase in (Phase.PENDING, Phase.ENDED):
+            self._forget_untold()
         if self._phase is Phase.PENDING:
-            status = 504 if item.reason == "expired" else 500
-            if item.reason == "expired":
-                self._pending_disconnect = b""  # no consumer saw the connect, so none is told of the end
-            self._reject(Rejection(status))
+            self._reject(Rejection(504 if is_expired else 500))
+        elif self._phase is Phase.OPEN and self.receive_channel and item.reason == "lost":
+            self.close(1012, "service restart")
         elif self._phase is Phase.OPEN:
             self.close(1011, "the application failed")
         self.on_done(item.order)
 
+    def _forget_untold(self) -> None:
+        """No consumer saw the connect, so none is told of the end."""
+        self._pending_disconnect = b""
+        self._gate.drop()
+
     def on_refused(self, item: Refused) -> None:
         """Answer for a message that found no room."""
-        if item.source == "websocket.disconnect" and item.reason != "gone":
+        is_gone = item.reason == "gone"
+        if self._pending_disconnect and item.order == self._gate.sent and not is_gone:
             self._gateway.deadlines.put(self, RETRY_DISCONNECT)
             return
+        if item.order == 0 and self._phase in (Phase.PENDING, Phase.ENDED):
+            self._forget_untold()
         if self._phase is Phase.PENDING:
-            self._pending_disconnect = b""
             self._reject(Rejection(503, [(b"retry-after", b"5")]))
         elif self._phase is Phase.OPEN:
-            self.close(1012 if item.reason == "gone" else 1013, "service restart" if item.reason == "gone" else "full")
+            self.close(1012 if is_gone else 1013, "service restart" if is_gone else "full")
         self._gate.finish(item.order)
         self._next()
 
@@ -383,14 +436,15 @@ class WebSocketStream:
             self._reject(Rejection(503 if code in (1012, 1013) else 403))
         if self._phase is not Phase.OPEN:
             return
+        frame = frames.encode_close(code, _short(reason))
         self._phase = Phase.CLOSING
         self._code = code
-        self._unread = b""
-        self._port.write(frames.encode_close(code, _short(reason)))
+        self._port.write(frame)
         self._port.resume_reading()
         self._since = self._gateway.deadlines.now
         self._gateway.deadlines.put(self, self._gateway.limits.websocket.close_timeout)
         self._gateway.fanout.forget(self)
+        self._read_on()  # the client's close frame may be among it
 
     def _end(self) -> None:
         """Let everything go but the record, and tell the application."""
@@ -398,14 +452,17 @@ class WebSocketStream:
             return
         if self._phase is not Phase.PENDING:
             self._read_rest()
+            if self._parser is None:
+                return  # ended meanwhile: its close frame was among the rest
             self._port.log("disconnected", self._code)
         self._phase = Phase.ENDED
         self._parser = None
         self._handshake = None
         self._held = None
+        self._bucket = None
         self._unread = b""
-        if self._stalled:
-            self.resumed_writing()
+        self.resumed_writing()
+        self._gateway.deadlines.drop(self)
         self._gateway.fanout.forget(self)
         if self._pending_disconnect is not None:
             self._gateway.forget(self)
@@ -435,38 +492,59 @@ class WebSocketStream:
             self._port.abort()
             self._end()
         elif self._pending_disconnect and self._gate.done < self._gate.sent:
-            self._gateway.submit("websocket.disconnect", self, self._gate.sent, self._pending_disconnect)
+            channel = self.receive_channel or "websocket.disconnect"
+            self._gateway.submit(channel, self, self._gate.sent, self._pending_disconnect)
         return None
 
     def _check_alive(self, now: float) -> float | None:
+        """Close what has outlived one of its times, ping what is idle; return when to look again."""
         limits = self._gateway.limits.websocket
-        if self._stalled and now - self._stalled >= limits.stall:
-            self.close(1013, "slow reader")
-            return None
-        if 0 <= limits.lifetime <= now - self._since:
-            self.close(1001, "end of life")
-            return None
-        if self._parser and self._parser.message_started and now - self._seen >= limits.message_time >= 0:
-            self.close(1008, "unfinished message")
-            return None
-        if limits.ping_interval < 0:
-            return limits.stall
+        if self._stalled and self._port.unsent() < self._backlog:
+            self._stalled, self._backlog = now, self._port.unsent()
         if self._port.reading_paused:
+            # Nothing of the client is read, so nothing it does or leaves undone counts.
             self._pinged = 0.0
-            return limits.ping_interval
-        if self._pinged and self._seen < self._pinged:
-            if now - self._pinged >= limits.ping_timeout:
-                self._port.abort()
-                self._end()
-                return None
-            return limits.ping_timeout - (now - self._pinged)
-        self._pinged = 0.0
-        idle = now - self._seen
-        if idle >= limits.ping_interval:
+            self._seen = now
+            self._unfinished = now if self._unfinished else 0.0
+        if self._stalled and _is_over(limits.stall, self._stalled, now):
+            self.close(1013, "slow reader")
+        elif _is_over(limits.lifetime, self._since, now):
+            self.close(1001, "end of life")
+        elif self._unfinished and _is_over(limits.message_time, self._unfinished, now):
+            self.close(1008, "unfinished message")
+        elif self._pinged and self._seen < self._pinged and _is_over(limits.ping_timeout, self._pinged, now):
+            self._port.abort()
+            self._end()
+        else:
+            self._ping_idle(now)
+        return self._patience(now) if self._phase is Phase.OPEN else None
+
+    def _ping_idle(self, now: float) -> None:
+        if self._seen >= self._pinged:
+            self._pinged = 0.0
+        if not self._pinged and _is_over(self._gateway.limits.websocket.ping_interval, self._seen, now):
             self._pinged = now
             self._write(frames.encode_ping())
-            return min(limits.ping_timeout, limits.stall)
-        return limits.ping_interval - idle
+
+    def _patience(self, now: float) -> float | None:
+        """Return the seconds until the first of the times that run now is over."""
+        limits = self._gateway.limits.websocket
+        times = [(limits.lifetime, self._since)]
+        if self._pinged:
+            times.append((limits.ping_timeout, self._pinged))
+        else:
+            times.append((limits.ping_interval, self._seen))
+        if self._stalled:
+            times.append((limits.stall, self._stalled))
+        # A message may begin at any moment, and sets no deadline of its own: it is looked for from time to time.
+        times.append((limits.message_time, self._unfinished or now))
+        left = [limit - (now - since) for limit, since in times if limit >= 0]
+        return max(0.0, min(left)) if left else None
+
+
+def _is_over(limit: float, since: float, now: float) -> bool:
+    """Whether a time that began at `since` is over; one below 0 has no end."""
+    return 0 <= limit <= now - since
 
 
 def _short(reason: str) -> str:
