@@ -1,6 +1,16 @@
 """Sphinx: MyST for the pages, Furo for the looks. `make docs` builds, and a warning is an error."""
 
+import sys
+from pathlib import Path
+
 import fairway
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import limits_table  # noqa: E402
+
+limits_table.write(HERE / "reference" / "_limits.md")
 
 project = "Fairway"
 author = "Fairway contributors"
@@ -8,7 +18,7 @@ project_copyright = "2026, Fairway contributors"
 version = release = fairway.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reference/_limits.md"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "deflist"]
