@@ -40,7 +40,7 @@ class ChannelRule:
     expiry: float = UNLIMITED
     """Seconds until a message that nobody has begun is dropped: only where the sender has given up by then.
 
-    A single-reader channel is dropped as a whole when nobody has read it for so long, and never while somebody does.
+    A single-reader channel is dropped as a whole, once its first message is so old and nobody reads it.
     """
 
     attempts: int = 5

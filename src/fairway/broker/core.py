@@ -19,8 +19,6 @@ Every command leaves what the shell must do in `signals`; the shell takes them w
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from msgspec.structs import replace
-
 from fairway.broker.deliveries import Deliveries
 from fairway.broker.effects import (
     Credit,
@@ -89,7 +87,7 @@ class Broker(Deliveries):
                 self.owners.tell(inbox, Done(envelope.reply_channel, envelope.order))
 
     def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
-        envelope = replace(letter[0], retries=letter[0].retries + 1, expires=None)
+        envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
         if envelope.retries > self.limits.requeues:
             self._bury((envelope, letter[1]), "retries")
             return

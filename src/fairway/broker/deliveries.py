@@ -8,8 +8,6 @@ turn. While anybody idle reads a channel, its mailbox is empty, unless memory is
 from collections.abc import Collection
 from itertools import count
 
-from msgspec.structs import replace
-
 from fairway.broker.effects import Abandoned, Deliver, Delivery, Envelope, Mislaid, Policy, Settled, Signal
 from fairway.broker.mailbox import Letter, Mailbox
 from fairway.broker.owners import Owners
@@ -90,7 +88,8 @@ class Deliveries:
             return
         back = [delivery for delivery in session.leases.values() if self._may_run_again(delivery)]
         for delivery in reversed(back):
-            again = replace(delivery.envelope, attempt=delivery.envelope.attempt + 1, expires=None)
+            envelope = delivery.envelope
+            again = envelope.for_another_run(attempt=envelope.attempt + 1, retries=envelope.retries)
             self.post.box(queue_name(again.channel)).put_back((again, delivery.body))
         for name in dict.fromkeys(queue_name(delivery.envelope.channel) for delivery in back):
             self._hand_out(name)

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Policy(IntEnum):
@@ -45,6 +46,14 @@ class Envelope(Struct, gc=False):
     def is_expired(self, now: float) -> bool:
         """Whether its time is over. Once it has been begun it has no such time any more."""
         return self.expires is not None and self.expires <= now
+
+    def for_another_run(self, *, attempt: int, retries: int) -> "Envelope":
+        """Return the envelope for the next run of a message that has been begun.
+
+        It expires no more; only a single-reader channel keeps its time, since it goes as a whole when nobody reads it.
+        """
+        expires = self.expires if "?" in self.channel else None
+        return replace(self, attempt=attempt, retries=retries, expires=expires)
 
 
 class Delivery(Struct, gc=False):

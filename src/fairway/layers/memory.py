@@ -29,7 +29,7 @@ from fairway.names import check_channel, check_group
 logger = logging.getLogger("fairway.layer")
 
 ANSWER_TIMEOUT = 5.0
-"""How long a server may take to answer a question about its connections."""
+"""Seconds that a server may take to answer a question about its connections."""
 
 T = TypeVar("T")
 W = TypeVar("W", BlockingWaiter, LoopWaiter)
@@ -40,9 +40,11 @@ class MemoryLayer(Layer):
 
     Parameters:
         limits: what the broker may hold.
+        answer_timeout: seconds that a server may take to answer a question about its connections.
     """
 
-    def __init__(self, limits: BrokerLimits | None = None) -> None:
+    def __init__(self, limits: BrokerLimits | None = None, *, answer_timeout: float = ANSWER_TIMEOUT) -> None:
+        self._answer_timeout = answer_timeout
         self.broker = Broker(secrets.token_hex(4), limits)
         self._lock = threading.Lock()
         self._readers: dict[int, MemoryReader] = {}
@@ -203,11 +205,11 @@ class MemoryLayer(Layer):
     def group_channels(self, group: str) -> list[str]:
         """See `Layer.group_channels`."""
         found, waiters = self.run(self._ask_members, check_group(group), BlockingWaiter)
-        end = time.monotonic() + ANSWER_TIMEOUT
+        end = time.monotonic() + self._answer_timeout
         try:
             for waiter in waiters.values():
                 waiter.wait(end - time.monotonic())
-                found += _check_answer(waiter) or []
+                found += self._check_answer(waiter) or []
         finally:
             self._forget(waiters)
         return found
@@ -215,11 +217,11 @@ class MemoryLayer(Layer):
     async def agroup_channels(self, group: str) -> list[str]:
         """See `Layer.agroup_channels`."""
         found, waiters = self.run(self._ask_members, check_group(group), LoopWaiter)
-        end = time.monotonic() + ANSWER_TIMEOUT
+        end = time.monotonic() + self._answer_timeout
         try:
             for waiter in waiters.values():
                 await waiter.wait(end - time.monotonic())
-                found += _check_answer(waiter) or []
+                found += self._check_answer(waiter) or []
         finally:
             self._forget(waiters)
         return found
@@ -229,8 +231,8 @@ class MemoryLayer(Layer):
         waiters = self.run(self._ask_state, check_channel(reply_channel), BlockingWaiter)
         try:
             for waiter in waiters.values():
-                waiter.wait(ANSWER_TIMEOUT)
-                return _check_answer(waiter) or {}
+                waiter.wait(self._answer_timeout)
+                return self._check_answer(waiter) or {}
         finally:
             self._forget(waiters)
         return {}
@@ -240,8 +242,8 @@ class MemoryLayer(Layer):
         waiters = self.run(self._ask_state, check_channel(reply_channel), LoopWaiter)
         try:
             for waiter in waiters.values():
-                await waiter.wait(ANSWER_TIMEOUT)
-                return _check_answer(waiter) or {}
+                await waiter.wait(self._answer_timeout)
+                return self._check_answer(waiter) or {}
         finally:
             self._forget(waiters)
         return {}
@@ -257,6 +259,16 @@ class MemoryLayer(Layer):
         waiters = {token: kind()} if token else {}
         self._waiting.update(waiters)
         return waiters
+
+    def _check_answer(self, waiter: Waiter) -> Any:
+        """Return an owner's answer to a question; None when the owner is gone."""
+        if waiter.result is UNSETTLED:
+            msg = f"a server did not answer a question about its connections within {self._answer_timeout:g} s"
+            raise LayerUnavailable(msg)
+        if waiter.result is LayerUnavailable:
+            msg = "the layer was closed while a server was asked about its connections"
+            raise LayerUnavailable(msg)
+        return waiter.result
 
     def _forget(self, tokens: Iterable[int]) -> None:
         for token in tokens:
@@ -364,17 +376,6 @@ def _check_settled(effect: Effect, waiter: Waiter) -> None:
         raise LayerUnavailable(msg)
     if waiter.result and isinstance(effect, Send):
         raise ChannelFull(effect.channel, waiter.result)
-
-
-def _check_answer(waiter: Waiter) -> Any:
-    """Return an owner's answer to a question; None when the owner is gone."""
-    if waiter.result is UNSETTLED:
-        msg = f"a server did not answer a question about its connections within {ANSWER_TIMEOUT:g} s"
-        raise LayerUnavailable(msg)
-    if waiter.result is LayerUnavailable:
-        msg = "the layer was closed while a server was asked about its connections"
-        raise LayerUnavailable(msg)
-    return waiter.result
 
 
 def _log_mislaid(envelope: Envelope, reason: str) -> None:

@@ -1,0 +1,1 @@
+"""What the tests of a project, and of a new layer, are written with."""
