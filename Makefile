@@ -54,10 +54,10 @@ conformance: ## run the Autobahn WebSocket suite against Fairway (AUTOBAHN_CASES
 	@python3 tools/environment.py .venvs/conformance $(if $(PYTHON),--python $(PYTHON)) --group conformance
 	@$(BIN)/python -m pytest -m conformance --timeout 1800 -s tests/conformance $(PYTEST_ARGS)
 
-soak: ## run the long counts (FAIRWAY_SOAK=1 is the short form that CI runs)
+soak: ## run the long counts, and look for new inputs (FAIRWAY_SOAK=1 is the short form that CI runs)
 	@$(SETUP) --group test
 	@$(SYSTEM) --optional chromium redis-server
-	@FAIRWAY_SOAK=$(FAIRWAY_SOAK) $(BIN)/python -m pytest -m soak --timeout 3000 $(PYTEST_ARGS)
+	@FAIRWAY_SOAK=$(FAIRWAY_SOAK) $(BIN)/python -m pytest -n auto -m "soak or hypothesis" --timeout 3000 $(PYTEST_ARGS)
 
 bench: ## compare with the bare event loop and with Channels 4, and write the tables
 	@$(SETUP) --group bench

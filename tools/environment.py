@@ -102,7 +102,8 @@ def ensure_uv(venv: Path) -> None:
         installed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout.split()
         if installed[1:2] == [UV.partition("==")[2]]:
             return
-    subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "--quiet", UV], check=True)
+    options = ["--quiet", "--disable-pip-version-check"]
+    subprocess.run([venv / "bin" / "python", "-m", "pip", "install", *options, UV], check=True)
 
 
 def find_python() -> str:
