@@ -4,7 +4,7 @@ import ast
 import inspect
 from pathlib import Path
 
-import fairway.limits as limits
+from fairway import limits
 
 
 def write(path: Path) -> None:

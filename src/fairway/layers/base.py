@@ -190,7 +190,7 @@ class Layer(ABC):
 
     @abstractmethod
     def group_add(self, group: str, channel: str) -> None:
-        """Make `channel` a member of `group`; confirmed when it returns. Nothing happens for a connection that is gone."""
+        """Make `channel` a member; confirmed when it returns. Nothing happens for a connection that is gone."""
 
     @abstractmethod
     async def agroup_add(self, group: str, channel: str) -> None:
