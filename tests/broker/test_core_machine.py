@@ -65,7 +65,7 @@ LIMITS = BrokerLimits(
 CHANNELS = ["a", "b", "h", "solo?x", "view!"]
 GROUPS = ["g", "g2"]
 
-names = st.sampled_from(["a", "a", "b", "h", "solo?x", "view!1", "s1!x", "s1!y", "s2!x"])
+names = st.sampled_from(["a", "a", "a", "b", "b", "h", "solo?x", "view!1", "s1!x", "s1!y", "s2!x"])
 connections = st.sampled_from(["s1!x", "s1!y", "s2!x"])
 members = st.sampled_from(["a", "view!1", "s1!x", "s1!y", "s1web!z", "s2!x"])
 sizes = st.integers(1, 60)
@@ -617,7 +617,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.now += pause
         if self.broker.due is None or self.broker.due > self.now:
             return
-        for _, _, (envelope, body) in sorted(self.broker._later, key=lambda entry: entry[:2]):
+        for _, _, (envelope, body) in sorted(self.broker._later, key=lambda entry: entry[:2], reverse=True):
             letter = next(letter for letter in self.later if letter.body == body)
             due = next(due for due, _, entry in self.broker._later if entry[1] == body)
             if due <= self.now:
@@ -727,5 +727,5 @@ class BrokerMachine(RuleBasedStateMachine):
         assert deep_counts(self.broker, left_out) == deep_counts(Broker("e", LIMITS), left_out)
 
 
-BrokerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
+BrokerMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50)
 TestBroker = BrokerMachine.TestCase

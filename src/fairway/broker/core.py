@@ -273,8 +273,10 @@ class Broker(Deliveries):
 
     def tick(self, now: float) -> None:
         """Do what is due by now, and set `due` to the next time."""
+        back = []
         while self._later and self._later[0][0] <= now:
-            self._put_back(heappop(self._later)[2])
+            back.append(heappop(self._later)[2])
+        self._put_back(back)
         for waiting in self.post.overdue(now) + self.owners.overdue(now):
             self._uncrowd(waiting)
             if waiting.token:

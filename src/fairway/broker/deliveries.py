@@ -5,7 +5,7 @@ allows ahead. Deliveries are handed out only on demand, to idle sessions in turn
 turn. While anybody idle reads a channel, its mailbox is empty, unless memory is short.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count
 
 from fairway.broker.effects import Abandoned, Deliver, Delivery, Envelope, Mislaid, Policy, Settled, Signal
@@ -73,7 +73,7 @@ class Deliveries:
         session = self.sessions.get(session_id)
         delivery = session.leases.pop(receipt, None) if session else None
         if delivery:
-            self._put_back((delivery.envelope, delivery.body))
+            self._put_back([(delivery.envelope, delivery.body)])
 
     def pause(self, session_id: int) -> None:
         """Hand nothing more to the session. It still commits what it holds."""
@@ -86,13 +86,13 @@ class Deliveries:
         session = self.sessions.close(session_id)
         if session is None:
             return
-        back = [delivery for delivery in session.leases.values() if self._may_run_again(delivery)]
-        for delivery in reversed(back):
-            envelope = delivery.envelope
-            again = envelope.for_another_run(attempt=envelope.attempt + 1, retries=envelope.retries)
-            self.post.box(queue_name(again.channel)).put_back((again, delivery.body))
-        for name in dict.fromkeys(queue_name(delivery.envelope.channel) for delivery in back):
-            self._hand_out(name)
+        back = []
+        for delivery in session.leases.values():
+            if self._may_run_again(delivery):
+                envelope = delivery.envelope
+                again = envelope.for_another_run(attempt=envelope.attempt + 1, retries=envelope.retries)
+                back.append((again, delivery.body))
+        self._put_back(back)
         for name in session.channels:
             if self.post.unpin(name) and name.endswith("!"):
                 self._abolish(name)
@@ -125,16 +125,21 @@ class Deliveries:
             return False
         return True
 
-    def _put_back(self, letter: Letter) -> None:
-        name = queue_name(letter[0].channel)
-        if self.post.is_gone(name):
-            self.post.held -= len(letter[1])
-            self._abandon(letter[0], "lost")
-            return
-        box = self.post.box(name)
-        box.put_back(letter)
-        self._note_due(box.sweep)
-        self._hand_out(name)
+    def _put_back(self, letters: Sequence[Letter]) -> None:
+        """Return messages to the front of their mailboxes, the first of them foremost, and hand them out again."""
+        names: dict[str, None] = {}
+        for letter in reversed(letters):
+            name = queue_name(letter[0].channel)
+            if self.post.is_gone(name):
+                self.post.held -= len(letter[1])
+                self._abandon(letter[0], "lost")
+                continue
+            box = self.post.box(name)
+            box.put_back(letter)
+            self._note_due(box.sweep)
+            names[name] = None
+        for name in names:
+            self._hand_out(name)
 
     def _hand_out(self, name: str) -> None:
         """Give what is in a mailbox to idle readers, if there are any."""

@@ -144,7 +144,9 @@ class ConformanceBase:
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Run each test in each form."""
         if "form" in metafunc.fixturenames:
-            metafunc.parametrize("form", [Form(name) for name in self.forms], ids=list(self.forms))
+            only_coroutines = getattr(metafunc.function, "only_coroutines", False)
+            forms = [name for name in self.forms if not (only_coroutines and name == "blocking")]
+            metafunc.parametrize("form", [Form(name) for name in forms], ids=forms)
 
     # --- helpers of the tests ----------------------------------------------------------------------------------------
 
@@ -215,6 +217,15 @@ def conformance(
             runner.run(main())
 
     return cast("Callable[Concatenate[Any, Form, P], None]", run)
+
+
+def cancellation(
+    test: Callable[Concatenate[Any, Form, P], Awaitable[None]],
+) -> Callable[Concatenate[Any, Form, P], None]:
+    """Make a coroutine method a test that blocking verbs have no part in: nobody can cancel a thread."""
+    run = conformance(test)
+    run.only_coroutines = True  # type: ignore[attr-defined]
+    return run
 
 
 def number(value: int, channel: str = "numbers") -> Send:

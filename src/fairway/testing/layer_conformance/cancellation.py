@@ -1,7 +1,6 @@
 """Cancellation at every await: afterwards the call has happened or not, and the next caller gets its own answer.
 
-Each test cancels the same call again and again, a different number of event loop turns after it began. Blocking verbs
-cannot be cancelled; their form of these tests interrupts nothing and only sees that the sums are right.
+Each test cancels the same call again and again, a different number of event loop turns after it began.
 """
 
 import asyncio
@@ -11,7 +10,15 @@ from typing import Any
 
 from fairway.broker.effects import Add, Ask, Frame, Send
 from fairway.limits import ChannelRule
-from fairway.testing.layer_conformance.base import ConformanceBase, Form, Owner, conformance, number, read
+from fairway.testing.layer_conformance.base import (
+    ConformanceBase,
+    Form,
+    Owner,
+    cancellation,
+    conformance,
+    number,
+    read,
+)
 
 ROUNDS = 60
 
@@ -35,11 +42,10 @@ class CancellationConformance(ConformanceBase):
         """Return the fixed dice of these tests."""
         return random.Random(7)  # noqa: S311  no secret
 
-    @conformance
+    @cancellation
     async def test_receive(self, form: Form) -> None:
         """A delivery that came while its receiver was cancelled goes back, in its place, as if untouched."""
-        if form.is_blocking:
-            return
+        del form
         layer = self.layer()
         reader = layer.reader(["numbers"])
         dice = self.turns()
@@ -82,11 +88,10 @@ class CancellationConformance(ConformanceBase):
             await consuming
         assert found == list(range(ROUNDS))
 
-    @conformance
+    @cancellation
     async def test_a_waiting_send(self, form: Form) -> None:
         """A send that was cancelled while it waited is sent once or not at all, and leaves no one in its way."""
-        if form.is_blocking:
-            return
+        del form
         layer = self.layer(("numbers", ChannelRule(capacity=1)))
         reader = layer.reader(["numbers"])
         dice = self.turns()
@@ -117,11 +122,10 @@ class CancellationConformance(ConformanceBase):
         await take()
         assert found[-1] == -1
 
-    @conformance
+    @cancellation
     async def test_a_send_to_a_slow_client(self, form: Form) -> None:
         """The same for a reply channel, whose owner comes and goes between congested and not."""
-        if form.is_blocking:
-            return
+        del form
         layer = self.layer()
         owner = self.owner(layer)
         dice, sent = self.turns(), []
@@ -142,11 +146,9 @@ class CancellationConformance(ConformanceBase):
         assert set(sent) <= set(frames)
         assert layer.statistics().held_bytes == 0
 
-    @conformance
+    @cancellation
     async def test_an_answer_from_inside_a_run(self, form: Form) -> None:
         """A cancelled `apublish` of a reader is published once or not at all, and its delivery can be committed."""
-        if form.is_blocking:
-            return
         layer = self.layer()
         owner = self.owner(layer)
         reader = layer.reader(["websocket.receive"])
@@ -167,11 +169,9 @@ class CancellationConformance(ConformanceBase):
             frames = [item for item in await owner.all_items() if isinstance(item, Frame)]
             assert frames in ([[Frame(reply, bytes([order]))]] if has_ended else [[], [Frame(reply, bytes([order]))]])
 
-    @conformance
+    @cancellation
     async def test_commit(self, form: Form) -> None:
         """A cancelled commit has happened or not: its effect and its acknowledgement go together."""
-        if form.is_blocking:
-            return
         layer = self.layer()
         dice, reader, others = self.turns(), layer.reader(["numbers"]), layer.reader(["others"])
         for value in range(ROUNDS):
@@ -187,11 +187,10 @@ class CancellationConformance(ConformanceBase):
         """Whether a delivery is still held."""
         return leased > 0
 
-    @conformance
+    @cancellation
     async def test_questions(self, form: Form) -> None:
         """A question that was cancelled is forgotten, and the next one gets its own answer."""
-        if form.is_blocking:
-            return
+        del form
         layer = self.layer()
         owner = self.owner(layer)
         await layer.agroup_add("g", "s1!c1")
@@ -218,11 +217,9 @@ class CancellationConformance(ConformanceBase):
         """Answer a question in a way that tells which turn it was."""
         owner.inbox.answer(ask.token, ["s1!c1", str(turn)] if ask.question == "members" else {"turn": bytes([turn])})
 
-    @conformance
+    @cancellation
     async def test_groups(self, form: Form) -> None:
         """A cancelled add or discard has happened or not; the next one is as sure as ever."""
-        if form.is_blocking:
-            return
         layer = self.layer()
         dice, reader = self.turns(), layer.reader(["numbers"])
         for value in range(ROUNDS):
