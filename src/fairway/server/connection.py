@@ -172,10 +172,9 @@ class Connection(asyncio.Protocol):
     def _pace(self) -> None:
         """Read no further while too many requests wait, or one of which only a part has come."""
         events = self._events
-        if not events:
-            return
-        waiting = sum(isinstance(event, RequestReceived) for event in events)
-        if waiting >= self._listener.gateway.limits.http.pipelined or isinstance(events[-1], BodyReceived):
+        # Two events are the least a request has. One read may bring thousands: they are not counted again and again.
+        most = 2 * self._listener.gateway.limits.http.pipelined
+        if events and (len(events) >= most or isinstance(events[-1], BodyReceived)):
             self.pause_reading()
 
     def _begin(self, request: RequestReceived) -> None:
@@ -351,7 +350,11 @@ class Connection(asyncio.Protocol):
         self._lingering = True
         self._events = None
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the peer has cut the line, and it was not noticed while nothing was read
+                self._transport.abort()
+                return
             self.resume_reading()
             self._wait_until_sent(self._listener.gateway.limits.http.stall if self.unsent() else LINGER)
         else:
@@ -362,6 +365,11 @@ class Connection(asyncio.Protocol):
         self._transport.close()
         if self.unsent():
             self._wait_until_sent(self._listener.gateway.limits.websocket.close_timeout)
+
+    def end_writing(self) -> None:
+        """See `Port.end_writing`."""
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def abort(self) -> None:
         """See `Port.abort`."""

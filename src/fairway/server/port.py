@@ -36,6 +36,9 @@ class Port(Protocol):
     def close(self) -> None:
         """Close once everything is written."""
 
+    def end_writing(self) -> None:
+        """Send nothing more, and say so once everything is written; what the peer still sends is read."""
+
     def abort(self) -> None:
         """Close now, whatever waits."""
 

@@ -202,6 +202,8 @@ class WebSocketStream:
     def _fail(self, error: PeerError) -> None:
         logger.debug("%s: %s", self.channel, error.reason)
         self.close(error.close_code, error.reason)
+        # RFC 6455, 7.1.7: nothing more is read of a peer that broke the protocol, so its close frame is not waited for.
+        self._port.end_writing()
 
     def lost(self) -> None:
         """Learn that the transport is gone."""
