@@ -44,7 +44,7 @@ class Running:
     def __init__(self, server):
         self.server = server
         server.set_app(ViewConsumer())
-        self.thread = threading.Thread(target=server.serve_forever)
+        self.thread = threading.Thread(target=server.serve_forever, daemon=True)
 
     def __enter__(self):
         self.thread.start()

@@ -158,7 +158,7 @@ def at(settings):
     worker = Worker(layer, application_for(), threads=4)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(server.start())
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     worker.start()
     port = server.bound[0][1]
