@@ -301,9 +301,10 @@ class House:
         for reader in list(self.layer._readers.values()):
             reader.close()  # as if all workers had died: what the test held comes again
         self.reader = self.layer.reader(CHANNELS)
-        self.work(lambda work: work.commit())
+        self.work(lambda work: work.commit(*[{"status": 200}] if work.channel == "http.request" else []))
         await await_until(lambda: not self.server.connections, "all connections to be gone")
         await await_until(lambda: not len(self.gateway), "all records to be gone")
+        await await_until(lambda: not self.gateway._departed, "all messages to be consumed")
         self.tasks[-1].cancel()
         self.assert_no_trace()
 

@@ -1,0 +1,408 @@
+"""One HTTP exchange, from the request to the last byte of the response or the reason why there is none."""
+
+import asyncio
+
+import pytest
+
+from fairway.broker.effects import Grant, Policy
+from fairway.errors import ChannelFull, ChannelGone
+from fairway.layers.codec import decode_message
+from fairway.layers.memory import MemoryLayer
+from fairway.limits import DEFAULT_RULES, UNLIMITED, BrokerLimits, ChannelRule
+from tests.server.support import await_until, limits, request, serving
+
+pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
+
+
+async def ask(house, *pieces, **options):
+    """A peer that has sent a request, and the request in a worker's hands."""
+    peer = await house.peer(*(pieces or (request(),)), **options)
+    return peer, await house.take("http.request")
+
+
+def post(size, **more):
+    """The head of a POST."""
+    return request(f"Content-Length: {size}", method="POST", **more)
+
+
+async def read_body(house, work):
+    """Read a body from its channel as a view does, and grant what was read."""
+    body = work.message.get("body", b"")
+    if not work.message.get("body_channel"):
+        return body
+    reader = house.layer.reader([work.message["body_channel"]])
+    more = True
+    while more:
+        delivery = await reader.areceive(5)
+        chunk = decode_message(delivery.body)
+        body += chunk.get("content", b"")
+        more = chunk.get("more_content", False)
+        reader.commit(delivery, [Grant(work.reply, len(chunk.get("content", b"")))])
+    reader.close()
+    return body
+
+
+# --- the request ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_and_its_response():
+    async with serving(root_path="/mount") as house:
+        peer, work = await ask(house, request("X-A: 1", "X-A: 2", target="/caf%C3%A9?a=%20b"))
+        message = work.message
+        assert (message["method"], message["path"], message["query_string"]) == ("GET", "/café", b"a=%20b")
+        assert [pair for pair in message["headers"] if pair[0] == b"x-a"] == [[b"x-a", b"1"], [b"x-a", b"2"]]
+        assert (message["scheme"], message["http_version"], message["root_path"]) == ("http", "1.1", "/mount")
+        work.commit({"status": 201, "headers": [[b"X-Mine", b"yes"]], "content": b"made", "status_text": b"Made It"})
+        answer = await peer.response()
+        assert (answer.status, answer.body, answer.header("x-mine")) == (201, b"made", "yes")
+        assert answer.header("content-length") == "4"
+        assert answer.header("date")
+
+
+async def test_a_small_body_travels_whole_and_holds_no_worker_until_it_is_there():
+    async with serving() as house:
+        peer = await house.peer(post(6), b"abc")
+        assert await house.takes_nothing()
+        peer.send(b"def")
+        work = await house.take()
+        assert work.message["body"] == b"abcdef"
+        work.commit({"status": 200})
+        assert (await peer.response()).status == 200
+
+
+async def test_a_large_body_follows_as_chunks_under_a_credit():
+    async with serving(limits(http={"body_chunk": 10_000, "body_window": 100_000})) as house:
+        body = bytes(range(256)) * 12_000
+        peer, work = await ask(house, post(len(body)), body)
+        channel = work.message["body_channel"]
+        await house.settle()
+        await house.settle()
+        assert house.layer.statistics().channels[channel].waiting_bytes <= 120_000
+        stream = house.gateway._streams[work.reply]
+        assert stream._port.reading_paused
+        assert await read_body(house, work) == body
+        work.commit({"status": 200, "content": b"thanks"})
+        assert (await peer.response()).body == b"thanks"
+        peer.send(request())
+        (await house.take()).commit({"status": 204})
+        assert (await peer.response()).status == 204
+
+
+async def test_a_chunked_body_arrives_without_its_chunks():
+    async with serving() as house:
+        _, work = await ask(
+            house, request("Transfer-Encoding: chunked", method="POST"), b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX: 1\r\n\r\n"
+        )
+        assert work.message["body"] == b"abcde"
+
+
+async def test_expect_is_answered_once_when_its_turn_comes():
+    async with serving() as house:
+        head = request("Content-Length: 2", "Expect: 100-continue", method="POST")
+        peer = await house.peer(head)
+        assert (await peer.head()).status == 100
+        peer.send(b"ok")
+        work = await house.take()
+        assert work.message["body"] == b"ok"
+        work.commit({"status": 200})
+        assert (await peer.head()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "policy"),
+    [(request(), Policy.AGAIN), (request(method="HEAD"), Policy.AGAIN), (post(0), Policy.ONCE)],
+)
+async def test_only_safe_methods_run_again(head, policy):
+    async with serving() as house:
+        _, work = await ask(house, head)
+        assert work.delivery.envelope.policy is policy
+
+
+# --- framing of the response ------------------------------------------------------------------------------------------
+
+
+async def test_head_204_and_304_have_no_body():
+    async with serving() as house:
+        peer, work = await ask(house, request(method="HEAD"))
+        work.commit({"status": 200, "content": b"12345"})
+        answer = await peer.response(head=True)
+        assert answer.header("content-length") == "5"
+        for status in (204, 304):
+            peer.send(request())
+            (await house.take()).commit({"status": status, "content": b"dropped"})
+            assert (await peer.response()).status == status
+        assert await house.takes_nothing()
+        assert not peer.reader._buffer
+
+
+async def test_a_refused_head_request_has_no_body():
+    layer = MemoryLayer(BrokerLimits(rules=(("http.request", ChannelRule(capacity=0)), *DEFAULT_RULES)))
+    async with serving(layer=layer) as house:
+        house.reader.close()
+        peer = await house.peer(request(method="HEAD"))
+        assert (await peer.head()).status == 503
+        assert not await peer.read_all()
+
+
+async def test_a_streamed_response_is_chunked_and_ends_visibly():
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.say({"status": 200, "content": b"one", "more_content": True})
+        assert (await peer.head()).header("transfer-encoding") == "chunked"
+        assert await peer.chunk() == b"one"
+        work.say({"content": b"", "more_content": True})
+        work.say({"content": b"two", "more_content": True})
+        assert await peer.chunk() == b"two"
+        work.commit({"content": b"three"})
+        assert await peer.chunk() == b"three"
+        assert await peer.chunk() == b""
+
+
+async def test_http_1_0_reads_a_stream_until_the_connection_closes():
+    async with serving() as house:
+        peer, work = await ask(house, request(version="HTTP/1.0"))
+        work.say({"status": 200, "content": b"one", "more_content": True})
+        work.commit({"content": b"two"})
+        answer = await peer.response()
+        assert (answer.body, answer.header("connection")) == (b"onetwo", "close")
+
+
+async def test_a_response_may_stay_open_in_a_group():
+    """An event stream costs no worker: the consumer is done, and the group goes on writing."""
+    async with serving() as house:
+        peer, work = await ask(house)
+        house.layer.group_add("news", work.reply)
+        work.commit({"status": 200, "headers": [[b"content-type", b"text/event-stream"]], "more_content": True})
+        assert (await peer.head()).status == 200
+        house.layer.send_group("news", {"content": b"data: 1\n\n"})
+        assert await peer.chunk() == b"data: 1\n\n"
+        house.layer.send_group("news", {"content": b"data: 2\n\n", "more_content": False})
+        assert [await peer.chunk(), await peer.chunk()] == [b"data: 2\n\n", b""]
+
+
+async def test_leaving_an_open_response_leaves_no_mark():
+    async with serving() as house:
+        peer, work = await ask(house)
+        house.layer.group_add("news", work.reply)
+        work.commit({"status": 200, "more_content": True})
+        await peer.head()
+        peer.drop()
+        await await_until(lambda: not len(house.gateway))
+
+
+# --- what the application does wrong ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": b"no status"},
+        {"status": 99},
+        {"status": 200, "headers": "wrong"},
+        {"status": 200, "headers": [[b"x", b"1\r\nset-cookie: a=b"]]},
+        {"status": 200, "headers": [[b"x\r\ny", b"1"]]},
+        {"status": 200, "status_text": b"OK\r\nx: y"},
+    ],
+)
+async def test_an_answer_that_is_none_is_500(answer, caplog):
+    """CVE-2020-7695: CR and LF in a response header of the application."""
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.commit(answer)
+        response = await peer.response()
+        assert response.status == 500
+        assert {name for name, _ in response.headers} <= {"content-length", "server", "connection", "date"}
+        assert caplog.records
+
+
+async def test_a_second_status_cuts_the_first_response(caplog):
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.commit({"status": 200, "content": b"x", "more_content": True}, {"status": 200})
+        assert not (await peer.response()).complete
+
+
+async def test_chunks_after_the_end_are_dropped():
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.commit({"status": 200, "content": b"all"}, {"content": b"late"})
+        assert (await peer.response()).body == b"all"
+        assert await house.takes_nothing()
+        assert not peer.reader._buffer
+
+
+async def test_less_than_promised_is_a_visible_truncation(caplog):
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.commit({"status": 200, "headers": [[b"content-length", b"10"]], "content": b"short"})
+        answer = await peer.response()
+        assert (answer.body, answer.complete) == (b"short", False)
+
+
+async def test_a_log_line_never_holds_a_decoded_path(caplog):
+    """CVE-2020-7694: a percent-decoded path with ANSI escapes and line ends in the log."""
+    lines = []
+    async with serving(access_log=lines.append) as house:
+        peer, work = await ask(house, request(target="/%1b[31m%0aroot"))
+        work.commit({"content": b"no status"})
+        assert (await peer.response()).status == 500
+    assert [line.path for line in lines] == ["/%1b[31m%0aroot"]
+    assert "\x1b" not in caplog.text
+    assert "\nroot" not in caplog.text
+
+
+# --- who goes away ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_leaves_amid_its_body_is_told_to_the_reader():
+    async with serving(limits(http={"body_chunk": 1000})) as house:
+        peer, work = await ask(house, post(1_000_000), b"x" * 5000)
+        reader = house.layer.reader([work.message["body_channel"]])
+        peer.drop()
+        chunks = []
+        while not (chunks and chunks[-1].get("closed")):
+            chunks.append(decode_message((await reader.areceive(5)).body))
+        with pytest.raises(ChannelGone):
+            work.say({"status": 200})
+
+
+async def test_a_client_that_leaves_amid_the_response_is_told_to_the_view():
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.say({"status": 200, "content": b"x", "more_content": True})
+        await peer.head()
+        peer.drop()
+        await await_until(lambda: not house.server.connections)
+        with pytest.raises(ChannelGone):
+            work.say({"content": b"y", "more_content": True})
+
+
+async def test_a_client_that_leaves_amid_a_small_body_reaches_no_worker():
+    async with serving() as house:
+        peer = await house.peer(post(10), b"12345")
+        await house.settle()
+        peer.drop()
+        await await_until(lambda: not house.server.connections)
+        assert await house.takes_nothing()
+
+
+async def test_a_slow_client_paces_its_view():
+    async with serving() as house:
+        peer, work = await ask(house, rcvbuf=4096, limit=2048)
+        work.say({"status": 200, "more_content": True})
+
+        async def stream():
+            for _ in range(200):
+                await work.asay({"content": b"x" * 100_000, "more_content": True}, 5)
+            work.commit({"content": b"end"})
+
+        task = asyncio.create_task(stream())
+        await house.settle()
+        exchange = house.gateway._streams[work.reply]
+        await await_until(lambda: exchange._stalled)
+        with pytest.raises(ChannelFull):
+            work.say({"content": b"x", "more_content": True})
+        assert exchange._port.unsent() < 2_000_000
+        answer = await peer.response()
+        assert len(answer.body) == 20_000_003
+        await task
+
+
+async def test_a_response_of_which_nothing_is_taken_is_cut():
+    async with serving(limits(http={"stall": 0.1})) as house:
+        _, work = await ask(house, rcvbuf=4096, limit=2048)
+        work.say({"status": 200, "content": b"x" * 8_000_000, "more_content": True})
+        await await_until(lambda: not house.server.connections)
+        with pytest.raises(ChannelGone):
+            work.say({"content": b"y"})
+
+
+async def test_a_worker_lost_after_the_response_began_truncates_it():
+    async with serving() as house:
+        peer, work = await ask(house)
+        work.say({"status": 200, "content": b"x", "more_content": True})
+        house.reader.close()
+        answer = await peer.response()
+        assert (answer.body, answer.complete) == (b"x", False)
+
+
+async def test_a_lost_worker_is_502_for_what_may_not_run_twice():
+    async with serving() as house:
+        peer, _ = await ask(house, post(0))
+        house.reader.close()
+        assert (await peer.response()).status == 502
+
+
+async def test_a_get_of_a_lost_worker_runs_again():
+    async with serving() as house:
+        peer, _ = await ask(house)
+        house.reader.close()
+        house.reader = house.layer.reader(["http.request"])
+        (await house.take()).commit({"status": 200})
+        assert (await peer.response()).status == 200
+
+
+async def test_no_room_is_503_with_retry_after():
+    layer = MemoryLayer(BrokerLimits(rules=(("http.request", ChannelRule(capacity=0)), *DEFAULT_RULES)))
+    async with serving(layer=layer) as house:
+        house.reader.close()
+        answer = await (await house.peer(request())).response()
+        assert (answer.status, answer.header("retry-after"), answer.header("connection")) == (503, "5", "close")
+
+
+async def test_no_answer_is_504_and_the_late_one_is_told_so():
+    async with serving(limits(http={"answer_timeout": 0.05})) as house:
+        peer, work = await ask(house)
+        assert (await peer.response()).status == 504
+        with pytest.raises(ChannelGone):
+            work.say({"status": 200})
+
+
+async def test_a_request_that_nobody_begins_is_504():
+    layer = MemoryLayer(BrokerLimits(rules=(("http.request", ChannelRule(expiry=0.05)), *DEFAULT_RULES)))
+    async with serving(layer=layer) as house:
+        house.reader.close()
+        assert (await (await house.peer(request())).response()).status == 504
+
+
+async def test_a_response_that_goes_silent_is_cut():
+    async with serving(limits(http={"answer_timeout": 0.1})) as house:
+        peer, work = await ask(house)
+        work.say({"status": 200, "content": b"x", "more_content": True})
+        answer = await peer.response()
+        assert (answer.body, answer.complete) == (b"x", False)
+
+
+async def test_a_body_that_stops_is_408():
+    async with serving(limits(http={"body_timeout": 0.05})) as house:
+        peer = await house.peer(post(10), b"12345")
+        assert (await peer.response()).status == 408
+        assert await house.takes_nothing()
+
+
+async def test_unlimited_times_are_no_times_that_are_over():
+    endless = {"answer_timeout": UNLIMITED, "body_timeout": UNLIMITED, "stall": UNLIMITED, "high_water": 1000}
+    async with serving(limits(http=endless)) as house:
+        peer, work = await ask(house, post(3), b"abc", rcvbuf=4096, limit=2048)
+        work.say({"status": 200, "content": b"x" * 8_000_000, "more_content": True})
+        await asyncio.sleep(0.1)
+        work.commit({"content": b"end"})
+        assert len((await peer.response()).body) == 8_000_003
+
+
+# --- http.disconnect --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [False, True])
+async def test_the_disconnect_is_sent_only_where_somebody_reads_it(read):
+    async with serving() as house:
+        reader = house.layer.reader(["http.disconnect"]) if read else None
+        peer, work = await ask(house)
+        work.commit({"status": 200})
+        await peer.response()
+        if reader:
+            delivery = await reader.areceive(5)
+            reader.commit(delivery)
+            assert decode_message(delivery.body) == {"reply_channel": work.reply, "path": "/"}
+        else:
+            assert "http.disconnect" not in house.layer.statistics().channels
