@@ -1,0 +1,56 @@
+from fairway.broker.effects import Envelope
+from fairway.broker.mailbox import Mailbox
+from fairway.broker.sessions import Session, Sessions
+from fairway.limits import ChannelRule
+from tests.support.memory import deep_counts
+
+
+def session(number=1, *channels, demand=0):
+    channels = channels or ("a",)
+    one = Session(number, channels, [Mailbox(ChannelRule()) for _ in channels])
+    one.change_demand(demand)
+    return one
+
+
+def test_demand_never_falls_below_zero():
+    one = session(demand=1)
+    one.change_demand(-3)
+    assert not one.is_idle
+    one.change_demand(1)
+    assert one.is_idle
+    one.paused = True
+    assert not one.is_idle
+
+
+def test_mailboxes_take_turns():
+    one = session(1, "a", "b", "c")
+    assert one.next_box() is None
+    for box, bodies in zip(one._boxes, ["aaa", "", "ccc"], strict=True):
+        for body in bodies:
+            box.put((Envelope(body, "c"), body))
+    assert [one.next_box().take()[1] for _ in range(6)] == list("acacac")
+    assert one.next_box() is None
+
+
+def test_idle_readers_of_a_channel_take_turns():
+    sessions = Sessions()
+    for number, channels, demand in ((1, ("a",), 1), (2, ("a", "b"), 1), (3, ("a",), 0), (4, ("b",), 1)):
+        sessions.open(session(number, *channels, demand=demand))
+    assert [sessions.idle_reader("a").id for _ in range(4)] == [1, 2, 1, 2]
+    assert {sessions.idle_reader("b").id for _ in range(2)} == {2, 4}
+    assert sessions.idle_reader("c") is None
+    sessions[1].paused = True
+    assert {sessions.idle_reader("a").id for _ in range(3)} == {2}
+
+
+def test_closing_twice_and_leaving_no_trace():
+    sessions = Sessions()
+    sessions.open(session(1, "a", "b"))
+    sessions.open(session(2, "a"))
+    assert [one.id for one in sessions] == [1, 2]
+    assert sessions.close(1).id == 1
+    assert sessions.close(1) is None
+    assert sessions.get(1) is None
+    sessions.close(2)
+    assert len(sessions) == 0
+    assert deep_counts(sessions) == deep_counts(Sessions())
