@@ -259,9 +259,8 @@ def test_old_queries_are_forgotten(database, settings):
 
     def consumer(message):
         counts.append(len(connection.queries))
-        with connection.cursor() as cursor:
+        with open_connection().cursor() as cursor:
             cursor.execute("SELECT 1")
-        connection.close_at = None
 
     with Chain([route("websocket.receive", consumer)], threads=1) as chain:
         for order in (1, 2, 3):

@@ -116,7 +116,7 @@ def test_one_process_serves_everything(project):
         output = program.output()
     assert "Performing system checks" in output
     assert "serves HTTP and WebSocket, with " in output
-    assert f"Starting development server at http://127.0.0.1:{project.port}/" in output
+    assert f"development server at http://127.0.0.1:{project.port}/" in output  # "WSGI" before it since Django 6.1
     assert "HTTP GET / 200 [" in output
     assert "WebSocket CONNECT /echo/ [127.0.0.1:" in output
     assert "Not Found: '/nowhere/'" in output
@@ -230,4 +230,4 @@ def test_wrong_settings_are_said_before_anything_is_served(project, setting, say
     with project.run("--noreload") as program:
         program.wait_for_output(says)
         assert program.process.wait(5) == 1
-        assert "Starting development server" not in program.output()
+        assert "Quit the server" not in program.output()
