@@ -93,7 +93,7 @@ class Channel:
         if self._protocol is not None:
             check_reply(content, self._protocol)
         name = check_not_reserved(check_channel(self.name), "channel")
-        effect = Send(name, encode_message(content))
+        effect = Send(name, encode_message(content, self.channel_layer.message_limits))
         if "reply_channel" in content:
             _carry_connection(effect, content["reply_channel"])
         return effect
@@ -171,7 +171,8 @@ class Group:
             msg = f"a message is a dict, not {type(content).__name__}: {content!r:.100}"
             raise InvalidMessage(msg)
         check_group_message(content)
-        return GroupSend(self._checked(), encode_message(content), typed="type" in content)
+        body = encode_message(content, self.channel_layer.message_limits)
+        return GroupSend(self._checked(), body, typed="type" in content)
 
     def _checked(self) -> str:
         return check_not_reserved(check_group(self.name), "group")

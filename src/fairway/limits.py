@@ -238,7 +238,6 @@ class ServerLimits:
     http: HttpLimits = field(default_factory=HttpLimits)
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
     rates: RateLimits = field(default_factory=RateLimits)
-    message: MessageLimits = field(default_factory=MessageLimits)
 
     drain: float = 5.0
     """A graceful stop spreads the closing of its sockets over this time, so that clients come back in a trickle."""

@@ -10,13 +10,12 @@ import sys
 import django
 from django.conf import settings
 
-from fairway.layers.codec import encode_message
 from fairway.limits import MIB, MessageLimits, ServerLimits, WebSocketLimits
 from fairway.server import Server, ServerConfig
 
 LARGEST = 32 * MIB
 MESSAGE = MessageLimits(body=LARGEST)
-LIMITS = ServerLimits(websocket=WebSocketLimits(message=LARGEST, fragments=100_000), message=MESSAGE, drain=0)
+LIMITS = ServerLimits(websocket=WebSocketLimits(message=LARGEST, fragments=100_000), drain=0)
 
 
 def accept(message):
@@ -32,9 +31,6 @@ def configure() -> None:
     """The settings of a project with nothing but these two consumers."""
     from fairway import route
 
-    # A worker has no setting for the size of what it sends.
-    encode_message.__defaults__ = (MESSAGE,)
-
     settings.configure(
         SECRET_KEY="conformance",
         INSTALLED_APPS=["fairway"],
@@ -42,6 +38,7 @@ def configure() -> None:
         CHANNEL_LAYERS={
             "default": {
                 "BACKEND": "fairway.layers.MemoryLayer",
+                "CONFIG": {"message_limits": MESSAGE},
                 "ROUTING": [route("websocket.connect", accept), route("websocket.receive", echo)],
             }
         },

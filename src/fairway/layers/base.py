@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import Struct
 
 from fairway.broker.effects import Delivery, Effect, Ending, Envelope, GroupSend, Item, Send
-from fairway.layers.codec import encode_message
+from fairway.layers.codec import DEFAULT_LIMITS, encode_message
 from fairway.names import check_channel, check_group
 
 
@@ -152,6 +152,9 @@ class Inbox(ABC):
 class Layer(ABC):
     """A transport for messages between servers, workers and everything else. Safe to share between threads."""
 
+    message_limits = DEFAULT_LIMITS
+    """What one message may be. A backend may take others and set them on the instance."""
+
     @abstractmethod
     def publish(self, effect: Effect, timeout: float = 0) -> None:
         """Publish one effect, outside any consumer run; wait up to `timeout` seconds while there is no room.
@@ -174,19 +177,23 @@ class Layer(ABC):
             InvalidName, InvalidMessage, MessageTooLarge: the call is wrong, and says where.
             ChannelFull, LayerUnavailable: as `publish`.
         """
-        self.publish(Send(check_channel(channel), encode_message(message)), timeout)
+        self.publish(Send(check_channel(channel), encode_message(message, self.message_limits)), timeout)
 
     async def asend(self, channel: str, message: Mapping[str, Any], timeout: float = 0) -> None:
         """Do as `send`."""
-        await self.apublish(Send(check_channel(channel), encode_message(message)), timeout)
+        await self.apublish(Send(check_channel(channel), encode_message(message, self.message_limits)), timeout)
 
     def send_group(self, group: str, message: Mapping[str, Any]) -> None:
         """Encode `message` and publish it to every member of `group`. Raises as `send`, but never `ChannelFull`."""
-        self.publish(GroupSend(check_group(group), encode_message(message), typed="type" in message))
+        self.publish(
+            GroupSend(check_group(group), encode_message(message, self.message_limits), typed="type" in message)
+        )
 
     async def asend_group(self, group: str, message: Mapping[str, Any]) -> None:
         """Do as `send_group`."""
-        await self.apublish(GroupSend(check_group(group), encode_message(message), typed="type" in message))
+        await self.apublish(
+            GroupSend(check_group(group), encode_message(message, self.message_limits), typed="type" in message)
+        )
 
     @abstractmethod
     def group_add(self, group: str, channel: str) -> None:

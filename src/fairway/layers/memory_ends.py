@@ -2,38 +2,36 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
 from fairway.broker.inbox import Mark
 from fairway.layers.base import Inbox, Reader
+from fairway.layers.locked import Calls, LockedBroker
 from fairway.layers.waiters import UNSETTLED, BlockingWaiter, LoopWaiter, Waiter
-
-if TYPE_CHECKING:
-    from fairway.layers.memory import MemoryLayer
 
 
 class MemoryReader(Reader):
     """A session of a memory layer. Each thread or coroutine that waits here is one delivery of demand."""
 
-    def __init__(self, layer: "MemoryLayer", session: int) -> None:
-        self._layer = layer
-        self._broker = layer.broker
+    def __init__(self, locked: LockedBroker, session: int) -> None:
+        self._locked = locked
+        self._broker = locked.broker
         self._session = session
         self._idle: deque[Waiter] = deque()
         self._stopped = False
 
     # --- called under the layer's lock -------------------------------------------------------------------------------
 
-    def settle(self, delivery: Delivery, calls: list[Callable[[], object]]) -> None:
+    def settle(self, delivery: Delivery, calls: Calls) -> None:
         """Give a delivery to the one who has waited longest. There is one: the broker hands out on demand only."""
         waiter = self._idle.popleft()
         waiter.result = delivery
         calls.append(partial(self._wake, waiter))
 
-    def dismiss(self) -> list[Callable[[], object]]:
+    def dismiss(self) -> Calls:
         """Let nobody wait here any more; return what wakes those who do, with nothing."""
         self._stopped = True
         waiters, self._idle = self._idle, deque()
@@ -53,8 +51,13 @@ class MemoryReader(Reader):
             self._idle.remove(waiter)
             self._broker.demand(self._session, -1, time.monotonic())
 
-    def _pause(self) -> list[Callable[[], object]]:
+    def _pause(self) -> Calls:
         self._broker.pause(self._session)
+        return self.dismiss()
+
+    def _close(self) -> Calls:
+        self._broker.close_session(self._session)
+        self._locked.readers.pop(self._session, None)
         return self.dismiss()
 
     # --- receiving ---------------------------------------------------------------------------------------------------
@@ -86,11 +89,11 @@ class MemoryReader(Reader):
     def _stand_in(self, waiter: Waiter) -> bool:
         if self._stopped:
             return False
-        return self._layer.try_run(self._queue_up, waiter) or False
+        return self._locked.try_run(self._queue_up, waiter) or False
 
     def _step_out(self, waiter: Waiter) -> Delivery | None:
         if waiter.result is UNSETTLED:
-            self._layer.try_run(self._leave_queue, waiter)
+            self._locked.try_run(self._leave_queue, waiter)
         result = waiter.result
         return None if result is UNSETTLED else result
 
@@ -109,7 +112,7 @@ class MemoryReader(Reader):
 
     def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
         """See `Reader.commit`."""
-        self._layer.run(self._broker.commit, self._session, delivery.receipt, outbox, ending, time.monotonic())
+        self._locked.run(self._broker.commit, self._session, delivery.receipt, outbox, ending, time.monotonic())
 
     async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
         """See `Reader.acommit`."""
@@ -118,70 +121,74 @@ class MemoryReader(Reader):
     def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.publish`."""
         args = (self._session, delivery, effect)
-        self._layer.begin_wait(self._broker.publish_during, args, effect, timeout)
+        self._locked.publish(self._broker.publish_during, args, effect, timeout)
 
     async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.apublish`."""
         args = (self._session, delivery, effect)
-        await self._layer.abegin_wait(self._broker.publish_during, args, effect, timeout)
+        await self._locked.apublish(self._broker.publish_during, args, effect, timeout)
 
     def release(self, delivery: Delivery) -> None:
         """See `Reader.release`."""
-        self._layer.try_run(self._broker.release, self._session, delivery.receipt)
+        self._locked.try_run(self._broker.release, self._session, delivery.receipt)
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """See `Reader.pause`."""
-        for wake in self._layer.try_run(self._pause) or ():
+        for wake in self._locked.try_run(self._pause) or ():
             wake()
 
     def close(self) -> None:
         """See `Reader.close`."""
-        for wake in self._layer.try_run(self._layer.forget_reader, self._session) or ():
+        for wake in self._locked.try_run(self._close) or ():
             wake()
 
 
 class MemoryInbox(Inbox):
     """An owner's end of a memory layer."""
 
-    def __init__(self, layer: "MemoryLayer", owner: int) -> None:
-        self._layer = layer
-        self._owners = layer.broker.owners
+    def __init__(self, locked: LockedBroker, owner: int) -> None:
+        self._locked = locked
+        self._owners = locked.broker.owners
         self._owner = owner
 
     def drain(self) -> list[Item]:
         """See `Inbox.drain`."""
-        return self._layer.try_run(self._owners.drain, self._owner) or []
+        return self._locked.try_run(self._owners.drain, self._owner) or []
 
     def submit(self, envelope: Envelope, body: bytes) -> None:
         """See `Inbox.submit`."""
-        self._layer.run(self._layer.broker.submit, self._owner, envelope, body, time.monotonic())
+        self._locked.run(self._locked.broker.submit, self._owner, envelope, body, time.monotonic())
 
     def leave(self, group: str, generation: int) -> None:
         """See `Inbox.leave`."""
-        self._layer.run(self._owners.leave, self._owner, group, generation)
+        self._locked.run(self._owners.leave, self._owner, group, generation)
 
     def answer(self, token: int, answer: Any) -> None:
         """See `Inbox.answer`."""
-        self._layer.run(self._owners.answer, self._owner, token, answer)
+        self._locked.run(self._owners.answer, self._owner, token, answer)
 
     def congest(self, channel: str) -> None:
         """See `Inbox.congest`."""
-        self._layer.run(self._owners.mark, self._owner, channel, Mark.CONGESTED)
+        self._locked.run(self._owners.mark, self._owner, channel, Mark.CONGESTED)
 
     def depart(self, channel: str) -> None:
         """See `Inbox.depart`."""
-        self._layer.run(self._owners.mark, self._owner, channel, Mark.DEPARTED)
+        self._locked.run(self._owners.mark, self._owner, channel, Mark.DEPARTED)
 
     def relieve(self, channel: str) -> None:
         """See `Inbox.relieve`."""
-        self._layer.run(self._owners.mark, self._owner, channel, None)
+        self._locked.run(self._owners.mark, self._owner, channel, None)
 
     def has_reader(self, channel: str) -> bool:
         """See `Inbox.has_reader`."""
-        return self._layer.broker.post.readers(channel) > 0
+        return self._locked.broker.post.readers(channel) > 0
 
     def close(self) -> None:
         """See `Inbox.close`."""
-        self._layer.try_run(self._layer.forget_inbox, self._owner)
+        self._locked.try_run(self._close)
+
+    def _close(self) -> None:
+        self._owners.close(self._owner)
+        self._locked.callbacks.pop(self._owner, None)
