@@ -163,23 +163,23 @@ class MemoryInbox(Inbox):
 
     def leave(self, group: str, generation: int) -> None:
         """See `Inbox.leave`."""
-        self._locked.run(self._owners.leave, self._owner, group, generation)
+        self._locked.try_run(self._owners.leave, self._owner, group, generation)
 
     def answer(self, token: int, answer: Any) -> None:
         """See `Inbox.answer`."""
-        self._locked.run(self._owners.answer, self._owner, token, answer)
+        self._locked.try_run(self._owners.answer, self._owner, token, answer)
 
     def congest(self, channel: str) -> None:
         """See `Inbox.congest`."""
-        self._locked.run(self._owners.mark, self._owner, channel, Mark.CONGESTED)
+        self._locked.try_run(self._owners.mark, self._owner, channel, Mark.CONGESTED)
 
     def depart(self, channel: str) -> None:
         """See `Inbox.depart`."""
-        self._locked.run(self._owners.mark, self._owner, channel, Mark.DEPARTED)
+        self._locked.try_run(self._owners.mark, self._owner, channel, Mark.DEPARTED)
 
     def relieve(self, channel: str) -> None:
         """See `Inbox.relieve`."""
-        self._locked.run(self._owners.mark, self._owner, channel, None)
+        self._locked.try_run(self._owners.mark, self._owner, channel, None)
 
     def has_reader(self, channel: str) -> bool:
         """See `Inbox.has_reader`."""

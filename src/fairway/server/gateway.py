@@ -7,6 +7,7 @@ connection it is for. It runs on the server's event loop and never awaits: the l
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -28,6 +29,7 @@ from fairway.broker.effects import (
     Refused,
     State,
 )
+from fairway.errors import LayerUnavailable
 from fairway.layers.base import Layer
 from fairway.names import random_part
 from fairway.server.config import ServerConfig
@@ -161,7 +163,16 @@ class Gateway:
     def submit(self, channel: str, stream: Stream, order: int, body: bytes, policy: Policy = Policy.AGAIN) -> None:
         """Send a connection's message to the workers."""
         envelope = Envelope(f"{stream.channel}.{order}", channel, stream.channel, order, 1, policy, None, stream.state)
-        self.inbox.submit(envelope, body)
+        try:
+            self.inbox.submit(envelope, body)
+        except LayerUnavailable:
+            logger.error("a message for %s cannot be sent: the layer is closed", channel)  # noqa: TRY400
+            self.loop.call_soon(stream.on_refused, Refused(stream.channel, order, channel, "capacity"))
+
+    def submit_extra(self, envelope: Envelope, body: bytes) -> None:
+        """Send what nobody waits for to the end: a part of a request body, or the news that a request is over."""
+        with suppress(LayerUnavailable):
+            self.inbox.submit(envelope, body)
 
     # --- items -------------------------------------------------------------------------------------------------------
 

@@ -172,7 +172,7 @@ class HttpStream:
         channel = self._body_channel
         if channel:
             number = f"{self.channel}.body.{self._gateway.deadlines.now}"
-            self._gateway.inbox.submit(Envelope(number, channel, self.channel), encode(chunk))
+            self._gateway.submit_extra(Envelope(number, channel, self.channel), encode(chunk))
 
     def on_credit(self, size: int) -> None:
         """Send so many more body bytes."""
@@ -352,7 +352,7 @@ class HttpStream:
         self._port.log("http", self._status, self._size)
         if read and self._gateway.inbox.has_reader("http.disconnect"):
             message = encode(Incoming(self.channel, self._scope.path))
-            self._gateway.inbox.submit(Envelope(f"{self.channel}.end", "http.disconnect", self.channel), message)
+            self._gateway.submit_extra(Envelope(f"{self.channel}.end", "http.disconnect", self.channel), message)
 
     def on_due(self, now: float) -> float | None:
         """Look which time is over: see `HttpLimits`."""

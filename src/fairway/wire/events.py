@@ -71,8 +71,12 @@ class CloseReceived(Struct, gc=False, frozen=True):
     reason: str
 
 
-class PeerFailed(Struct, gc=False, frozen=True):
-    """The peer broke a rule; nothing more is parsed."""
+class PeerFailed(Struct, frozen=True):
+    """The peer broke a rule; nothing more is parsed.
+
+    The one event that the garbage collector must see: an error's context leads, by its traceback, to the frame that
+    holds the event.
+    """
 
     error: PeerError
 

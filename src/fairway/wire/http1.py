@@ -56,7 +56,7 @@ class Http1Parser:
             self._parse(data, events)
         except PeerError as error:
             self._ended = True
-            events.append(PeerFailed(error))
+            events.append(PeerFailed(error.with_traceback(None)))  # the frames of a failure are of no use to anybody
         return events
 
     def _parse(self, data: bytes, events: list[HttpEvent]) -> None:

@@ -78,7 +78,7 @@ class FrameParser:
 
     def _fail(self, error: PeerError, events: list[FrameEvent]) -> None:
         self._end()
-        events.append(PeerFailed(error))
+        events.append(PeerFailed(error.with_traceback(None)))  # the frames of a failure are of no use to anybody
 
     def _end(self) -> None:
         self._ended = True
