@@ -51,7 +51,7 @@ async def test_beyond_the_read_ahead_the_socket_is_read_no_further():
         await house.settle()
         # what TCP did not take waits at the client, and the server holds no more than one read
         assert peer.writer.transport.get_write_buffer_size() > 1_000_000
-        assert len(stream._unread) <= 300_000
+        assert len(stream._intake._unread) <= 300_000
         held.commit()
         for number in range(416):
             receive = (await house.take("websocket.receive")).commit()
@@ -105,7 +105,7 @@ async def test_the_disconnect_comes_last_and_once(end):
             peer.say(text)
         peer.close(4001)
         if end == "drop":
-            await await_until(lambda: house.gateway._streams[connect.reply]._unread)
+            await await_until(lambda: house.gateway._streams[connect.reply]._intake._unread)
             house.server._listener.connections.copy().pop().abort()
         elif end == "eof":
             peer.writer.write_eof()
@@ -221,7 +221,7 @@ async def test_a_client_that_reads_slowly_but_reads_stays():
         peer, connect = await house.open(rcvbuf=4096, limit=2048)
         flood(house, connect)
         stream = house.gateway._streams[connect.reply]
-        await await_until(lambda: stream._stalled)
+        await await_until(lambda: stream._pulse.is_stalled)
         for _ in range(20):
             await asyncio.sleep(0.03)
             await peer.read(400_000)

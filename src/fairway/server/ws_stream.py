@@ -17,22 +17,19 @@ from msgspec import DecodeError, Raw
 
 from fairway.broker.effects import Abandoned, Refused
 from fairway.errors import InvalidMessage, PeerError
-from fairway.limits import UNLIMITED
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gate import Gate, Kind
 from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
+from fairway.server.intake import Intake
 from fairway.server.port import Port
+from fairway.server.pulse import Pulse, Verdict
 from fairway.server.rates import Bucket
 from fairway.server.replies import Rejection, SocketReply, decode_socket_reply
 from fairway.wire import frames, handshake
 from fairway.wire.events import BytesReceived, CloseReceived, FrameEvent, PeerFailed, PingReceived, TextReceived
 from fairway.wire.handshake import Handshake
-from fairway.wire.websocket import FrameParser
 
 logger = logging.getLogger("fairway.server.websocket")
-
-SLICE = 4096
-"""Bytes parsed before looking whether enough messages wait: a full read of tiny frames would be thousands."""
 
 EARLY = 64 * 1024
 """Bytes a client may send before it is accepted. It should send none (RFC 6455, 4.1)."""
@@ -45,6 +42,13 @@ _CHANNELS = {
     Kind.BYTES: "websocket.receive",
     Kind.EVENT: "websocket.event",
     Kind.DISCONNECT: "websocket.disconnect",
+}
+
+
+_CLOSES = {
+    Verdict.OLD: (1001, "end of life"),
+    Verdict.SLOW: (1013, "slow reader"),
+    Verdict.UNFINISHED: (1008, "unfinished message"),
 }
 
 
@@ -61,24 +65,20 @@ class WebSocketStream:
     """A WebSocket, from its handshake to the end of its disconnect message."""
 
     __slots__ = (
-        "_backlog",
         "_bucket",
         "_code",
+        "_early",
         "_gate",
         "_gateway",
         "_handshake",
         "_held",
-        "_parser",
+        "_intake",
         "_path",
         "_pending_disconnect",
         "_phase",
-        "_pinged",
         "_port",
-        "_seen",
+        "_pulse",
         "_since",
-        "_stalled",
-        "_unfinished",
-        "_unread",
         "channel",
         "groups",
         "receive_channel",
@@ -95,17 +95,12 @@ class WebSocketStream:
         self._phase = Phase.PENDING
         self._gate = Gate()
         self._held: list[GroupMessage] | None = []
-        self._parser: FrameParser | None = None
-        self._unread = b""
+        self._intake: Intake | None = None
+        self._early = b""
         self._code = 1006
-        self._pinged = 0.0
-        self._stalled = 0.0
-        """When the client last took something, while more than the high mark waits for it; else 0."""
-        self._backlog = 0
-        """What waited then."""
-        self._unfinished = 0.0
-        """When the message began of which only a part has come; 0 when there is none."""
-        self._since = self._seen = gateway.deadlines.now
+        self._since = gateway.deadlines.now
+        """When this phase began."""
+        self._pulse = Pulse(self._since)
         self._pending_disconnect: bytes | None = None
         self._bucket = Bucket.of(limits.rates.messages, limits.rates.messages_burst)
         self.tick = 0
@@ -123,48 +118,38 @@ class WebSocketStream:
 
     def received(self, data: bytes) -> None:
         """Take bytes of the client. Bytes beyond what may be read ahead are set aside, and reading stops."""
-        if self._phase is not Phase.OPEN:
-            self._received_apart(data)
+        intake = self._intake
+        if intake is None:
+            self._received_early(data)
             return
-        self._seen = self._gateway.deadlines.now
-        if len(data) <= SLICE and not self._unread:
-            self._parse(data)
-        else:
-            self._unread += data
-            self._read_on()
-        if self._is_ahead() and self._phase is Phase.OPEN:
-            self._port.pause_reading()
+        self._pulse.seen = self._gateway.deadlines.now
+        for event in intake.take(data):
+            self._on_event(event)
+        self._note_intake(intake)
 
-    def _received_apart(self, data: bytes) -> None:
-        """Take bytes outside the open phase: too early, or too late for anything but the client's close frame."""
+    def _received_early(self, data: bytes) -> None:
         if self._phase is Phase.PENDING:
-            self._unread += data
-            if len(self._unread) > EARLY:
-                self._unread = b""
+            self._early += data
+            if len(self._early) > EARLY:
+                self._early = b""
                 self._port.abort()
-        elif self._phase is Phase.CLOSING:
-            self._parse(data)
 
     def _read_on(self) -> None:
-        """Parse what was set aside, while more may be read ahead; all of it, once nothing more is delivered."""
-        while self._unread and (self._phase is not Phase.OPEN or not self._is_ahead()):
-            piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-            self._parse(piece)
-
-    def _is_ahead(self) -> bool:
-        limits = self._gateway.limits.websocket
-        return len(self._gate) >= limits.read_ahead or self._gate.size >= limits.read_ahead_bytes
-
-    def _parse(self, data: bytes) -> None:
-        parser = self._parser
-        if parser is None:
+        """Parse what was set aside: as far as may be, or all of it once nothing more is delivered."""
+        intake = self._intake
+        if intake is None:
             return
-        for event in parser.receive(data):
+        for event in intake.read_on() if self._phase is Phase.OPEN else intake.read_rest():
             self._on_event(event)
-        if not parser.message_started:
-            self._unfinished = 0.0
-        elif not self._unfinished:
-            self._unfinished = self._gateway.deadlines.now
+        self._note_intake(intake)
+
+    def _note_intake(self, intake: Intake) -> None:
+        self._pulse.note_message(self._gateway.deadlines.now, is_unfinished=intake.is_unfinished)
+        if self._phase is Phase.OPEN:
+            if intake.is_ahead:
+                self._port.pause_reading()
+            else:
+                self._port.resume_reading()
 
     def _on_event(self, event: FrameEvent) -> None:
         kind = type(event)
@@ -183,7 +168,7 @@ class WebSocketStream:
     def _take(self, kind: Kind, payload: str | bytes) -> None:
         if self._phase is not Phase.OPEN:
             return  # RFC 6455, 1.4: what comes after our close frame is discarded
-        self._unfinished = 0.0
+        self._pulse.note_finished()
         if self._bucket and not self._bucket.take(self._gateway.loop.time()):
             self.close(1008, "too many messages")
             return
@@ -213,18 +198,16 @@ class WebSocketStream:
         """Learn that the client reads slowly: direct sends wait from now on."""
         if self._phase is not Phase.OPEN:
             return
-        self._stalled = self._gateway.deadlines.now
-        self._backlog = self._port.unsent()
+        self._pulse.stall(self._gateway.deadlines.now, self._port.unsent())
         self._gateway.inbox.congest(self.channel)
         if self._gateway.limits.websocket.stall >= 0:
             self._gateway.deadlines.put(self, self._gateway.limits.websocket.stall)
 
     def resumed_writing(self) -> None:
         """Learn that the client has read on."""
-        if not self._stalled:
-            return
-        self._stalled = 0.0
-        self._gateway.inbox.relieve(self.channel)
+        if self._pulse.is_stalled:
+            self._pulse.recover()
+            self._gateway.inbox.relieve(self.channel)
 
     # --- to the workers ----------------------------------------------------------------------------------------------
 
@@ -249,12 +232,8 @@ class WebSocketStream:
         gate = self._gate
         while waiting := gate.next():
             self._submit(*waiting)
-        if self._unread and self._phase is not Phase.PENDING:
-            self._read_on()
-        if self._phase is Phase.OPEN:
-            if not self._is_ahead():
-                self._port.resume_reading()
-        elif self._phase is Phase.ENDED and self._pending_disconnect is not None and gate.done == gate.sent:
+        self._read_on()
+        if self._phase is Phase.ENDED and self._pending_disconnect is not None and gate.done == gate.sent:
             self._gateway.forget(self)
 
     # --- from the workers --------------------------------------------------------------------------------------------
@@ -277,13 +256,7 @@ class WebSocketStream:
             if reply.close_code:
                 self.close(reply.close_code, reply.reason or "")
         if was_pending:
-            self._read_early()
-
-    def _read_early(self) -> None:
-        """Parse what came before the acceptance: what is no control frame waits at the gate."""
-        self._read_on()
-        if self._phase is Phase.OPEN and self._is_ahead():
-            self._port.pause_reading()
+            self._read_on()  # what came before the acceptance; what is no control frame waits at the gate
 
     def _decide(self, reply: SocketReply) -> bool:
         """Accept or reject, if the message says so; return whether the connection is open now."""
@@ -309,13 +282,15 @@ class WebSocketStream:
             logger.error("the acceptance of %s was refused: %s", self.channel, error)  # noqa: TRY400
             self._reject(Rejection(500))
             return False
-        self._parser = FrameParser(limits, deflate=request.deflate is not None)
+        self._intake = Intake(limits, self._gate, self._early, deflate=request.deflate is not None)
+        self._early = b""
         self.receive_channel = reply.receive_channel
         self._phase = Phase.OPEN
-        self._since = self._gateway.deadlines.now
+        now = self._gateway.deadlines.now
+        self._pulse = Pulse(now)
         self._port.write(answer)
         self._port.log("connected", 101)
-        self._gateway.deadlines.put(self, self._patience(self._since) or UNLIMITED)
+        self._gateway.deadlines.put(self, self._pulse.patience(limits, now))
         return True
 
     def _reject(self, rejection: Rejection) -> None:
@@ -340,10 +315,8 @@ class WebSocketStream:
             self.close(1013, "slow reader")
             return
         port.write(frame)
-        if self._stalled:
-            if unsent < self._backlog:
-                self._stalled = self._gateway.deadlines.now
-            self._backlog = port.unsent()
+        if self._pulse.is_stalled:
+            self._pulse.note_backlog(self._gateway.deadlines.now, unsent, port.unsent())
 
     def on_group(self, message: GroupMessage) -> None:
         """Take a group message. Until the connect consumer is done it is held, so that its own frames come first."""
@@ -354,7 +327,7 @@ class WebSocketStream:
                 self._held.append(message)
             return
         if self._phase is Phase.PENDING and message.has_frame and self._accept(SocketReply()):
-            self._read_early()
+            self._read_on()
         if self._phase is not Phase.OPEN:
             return
         if message.has_frame:
@@ -454,15 +427,15 @@ class WebSocketStream:
             return
         if self._phase is not Phase.PENDING:
             self._read_rest()
-            if self._parser is None:
+            if self._intake is None:
                 return  # ended meanwhile: its close frame was among the rest
             self._port.log("disconnected", self._code)
         self._phase = Phase.ENDED
-        self._parser = None
+        self._intake = None
         self._handshake = None
         self._held = None
         self._bucket = None
-        self._unread = b""
+        self._early = b""
         self.resumed_writing()
         self._gateway.deadlines.drop(self)
         self._gateway.fanout.forget(self)
@@ -475,9 +448,9 @@ class WebSocketStream:
 
     def _read_rest(self) -> None:
         """Parse what had arrived before the end: the client sent it, so its consumer gets it."""
-        while self._unread and self._phase is Phase.OPEN:
-            piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-            self._parse(piece)
+        if self._intake and self._phase is Phase.OPEN:
+            for event in self._intake.read_rest():
+                self._on_event(event)
 
     def on_due(self, now: float) -> float | None:
         """Look which time is over: see `WebSocketLimits`."""
@@ -499,54 +472,19 @@ class WebSocketStream:
         return None
 
     def _check_alive(self, now: float) -> float | None:
-        """Close what has outlived one of its times, ping what is idle; return when to look again."""
+        """Act on whichever time is over; return when to look again."""
         limits = self._gateway.limits.websocket
-        if self._stalled and self._port.unsent() < self._backlog:
-            self._stalled, self._backlog = now, self._port.unsent()
-        if self._port.reading_paused:
-            # Nothing of the client is read, so nothing it does or leaves undone counts.
-            self._pinged = 0.0
-            self._seen = now
-            self._unfinished = now if self._unfinished else 0.0
-        if self._stalled and _is_over(limits.stall, self._stalled, now):
-            self.close(1013, "slow reader")
-        elif _is_over(limits.lifetime, self._since, now):
-            self.close(1001, "end of life")
-        elif self._unfinished and _is_over(limits.message_time, self._unfinished, now):
-            self.close(1008, "unfinished message")
-        elif self._pinged and self._seen < self._pinged and _is_over(limits.ping_timeout, self._pinged, now):
-            self._port.abort()
-            self._end()
-        else:
-            self._ping_idle(now)
-        return self._patience(now) if self._phase is Phase.OPEN else None
-
-    def _ping_idle(self, now: float) -> None:
-        if self._seen >= self._pinged:
-            self._pinged = 0.0
-        if not self._pinged and _is_over(self._gateway.limits.websocket.ping_interval, self._seen, now):
-            self._pinged = now
+        port, pulse = self._port, self._pulse
+        verdict = pulse.look(limits, now, port.unsent(), is_read=not port.reading_paused)
+        if verdict is Verdict.IDLE:
+            pulse.note_ping(now)
             self._write(frames.encode_ping())
-
-    def _patience(self, now: float) -> float | None:
-        """Return the seconds until the first of the times that run now is over."""
-        limits = self._gateway.limits.websocket
-        times = [(limits.lifetime, self._since)]
-        if self._pinged:
-            times.append((limits.ping_timeout, self._pinged))
-        else:
-            times.append((limits.ping_interval, self._seen))
-        if self._stalled:
-            times.append((limits.stall, self._stalled))
-        # A message may begin at any moment, and sets no deadline of its own: it is looked for from time to time.
-        times.append((limits.message_time, self._unfinished or now))
-        left = [limit - (now - since) for limit, since in times if limit >= 0]
-        return max(0.0, min(left)) if left else None
-
-
-def _is_over(limit: float, since: float, now: float) -> bool:
-    """Whether a time that began at `since` is over; one below 0 has no end."""
-    return 0 <= limit <= now - since
+        elif verdict is Verdict.DEAD:
+            port.abort()
+            self._end()
+        elif verdict is not Verdict.ALIVE:
+            self.close(*_CLOSES[verdict])
+        return pulse.patience(limits, now) if self._phase is Phase.OPEN else None
 
 
 def _short(reason: str) -> str:
