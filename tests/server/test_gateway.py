@@ -153,12 +153,11 @@ async def test_a_forgotten_connection_leaves_no_trace():
             assert (await broken.response()).status == 400
             socket.close()
             assert await socket.is_closed()
-            for peer in (rejected, page, stream, broken, half, body):
+            for peer in (socket, rejected, page, stream, broken, half, body):
                 peer.drop()
         await await_until(lambda: not house.server.connections)
         await await_until(lambda: not len(house.gateway))
         house.assert_no_trace()
-        house.peers.clear()
         await house.settle()
         gc.collect()
         kinds = (Connection, HttpStream, WebSocketStream)
