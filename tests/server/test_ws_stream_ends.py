@@ -371,11 +371,11 @@ async def test_a_close_of_ours_reaches_a_client_that_is_far_ahead():
         await await_until(lambda: stream._port.reading_paused)
         house.layer.send(connect.reply, {"close": 4000})
         assert await peer.closed() == 4000
-        for _ in range(100):
-            peer.say("more")
+        for _ in range(300):
+            peer.say("x" * 50_000)
         peer.close(4000)
         assert await peer.is_closed()
-        assert not house.server.connections
+        await await_until(lambda: not house.server.connections, deadline=2)
 
 
 async def test_the_rate_of_messages_is_limited():

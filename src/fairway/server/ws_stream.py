@@ -125,7 +125,10 @@ class WebSocketStream:
         self._pulse.seen = self._gateway.deadlines.now
         for event in intake.take(data):
             self._on_event(event)
-        self._note_intake(intake)
+        if self._phase is Phase.OPEN:
+            self._note_intake(intake)
+        else:
+            self._read_on()  # nothing is set aside for later any more: the client's close frame is looked for
 
     def _received_early(self, data: bytes) -> None:
         if self._phase is Phase.PENDING:
