@@ -234,8 +234,8 @@ class House:
     @property
     def gateway(self) -> Gateway:
         """The server's gateway."""
-        assert self.server._listener
-        return self.server._listener.gateway
+        assert self.server._roster
+        return self.server._roster.gateway
 
     @property
     def port(self) -> int:
@@ -316,10 +316,10 @@ class House:
         assert not len(gateway.fanout)
         assert not gateway.fanout._generations
         assert not len(gateway.deadlines)
-        listener = self.server._listener
-        assert listener
-        assert not listener._doorman.total
-        assert not listener._doorman._counts
+        roster = self.server._roster
+        assert roster
+        assert not roster._doorman.total
+        assert not roster._doorman._counts
         inbox = next(iter(self.layer.broker.owners._inboxes.values()))
         assert not inbox.marks
         assert not inbox.waiting

@@ -14,7 +14,7 @@ def echo_path(work):
 
 
 def connections(house):
-    return list(house.server._listener.connections)
+    return list(house.server._roster.connections)
 
 
 async def test_a_connection_takes_one_request_after_the_other():

@@ -203,7 +203,7 @@ async def test_stopping_in_the_middle_of_everything(caplog):
 
 async def test_the_date_changes_once_a_second(monkeypatch):
     async with serving() as house:
-        listener = house.server._listener
+        listener = house.server._roster
         monkeypatch.setattr("fairway.server.listener.time.time", lambda: 1.5)
         first = listener.date()
         assert first == b"Thu, 01 Jan 1970 00:00:01 GMT"

@@ -106,7 +106,7 @@ async def test_the_disconnect_comes_last_and_once(end):
         peer.close(4001)
         if end == "drop":
             await await_until(lambda: house.gateway._streams[connect.reply]._intake._unread)
-            house.server._listener.connections.copy().pop().abort()
+            house.server._roster.connections.copy().pop().abort()
         elif end == "eof":
             peer.writer.write_eof()
         await house.settle()
@@ -363,7 +363,7 @@ async def test_a_peer_that_leaves_our_close_unanswered_is_cut():
 
 async def test_a_close_of_ours_reaches_a_client_that_is_far_ahead():
     """Reading was paused; for the client's close frame it goes on, and what came before is dropped."""
-    async with serving() as house:
+    async with serving(limits(websocket={"close_timeout": 60})) as house:
         peer, connect = await house.open()
         for number in range(40):
             peer.say(str(number))
