@@ -199,12 +199,3 @@ async def test_stopping_in_the_middle_of_everything(caplog):
         assert house.server.connections == 0
         assert not len(house.gateway.deadlines)
     assert not [record for record in caplog.records if record.exc_info]
-
-
-async def test_the_date_changes_once_a_second(monkeypatch):
-    async with serving() as house:
-        listener = house.server._roster
-        monkeypatch.setattr("fairway.server.listener.time.time", lambda: 1.5)
-        first = listener.date()
-        assert first == b"Thu, 01 Jan 1970 00:00:01 GMT"
-        assert listener.date() is first

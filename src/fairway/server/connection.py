@@ -8,7 +8,7 @@ no further.
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
@@ -18,15 +18,13 @@ from fairway.server.config import Access
 from fairway.server.gateway import Scope
 from fairway.server.http_stream import HttpStream
 from fairway.server.port import Pairs
+from fairway.server.roster import Roster
 from fairway.server.ws_stream import WebSocketStream
 from fairway.wire import handshake
 from fairway.wire.events import BodyReceived, HttpEvent, PeerFailed, RequestReceived
 from fairway.wire.http1 import Http1Parser
 from fairway.wire.http1_response import ResponseEncoder, error_response
 from fairway.wire.origin import check_origin
-
-if TYPE_CHECKING:
-    from fairway.server.listener import Listener
 
 logger = logging.getLogger("fairway.server")
 
@@ -42,9 +40,9 @@ class Connection(asyncio.Protocol):
         "_began",
         "_events",
         "_lingering",
-        "_listener",
         "_parser",
         "_request",
+        "_roster",
         "_stream",
         "_transport",
         "_unsent",
@@ -54,8 +52,8 @@ class Connection(asyncio.Protocol):
         "tick",
     )
 
-    def __init__(self, listener: "Listener") -> None:
-        self._listener = listener
+    def __init__(self, roster: "Roster[Connection]") -> None:
+        self._roster = roster
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._address: tuple[str, int] | None = None
         self._parser: Http1Parser | None = None
@@ -78,10 +76,10 @@ class Connection(asyncio.Protocol):
         """Begin, unless the doorman says no."""
         self._transport = cast("asyncio.Transport", transport)
         self._address = _address(transport.get_extra_info("peername"))
-        if not self._listener.opened(self, self._address):
+        if not self._roster.opened(self, self._address):
             self._transport.abort()
             return
-        limits = self._listener.gateway.limits.http
+        limits = self._roster.gateway.limits.http
         self._parser = Http1Parser(limits)
         self._transport.set_write_buffer_limits(high=limits.high_water)
         self._wait_for_request()
@@ -95,7 +93,7 @@ class Connection(asyncio.Protocol):
             parser, was_started = self._parser, self._parser.started
             self._take(parser.receive(data))
             if parser.started and not was_started and self._stream is None and not self._lingering:
-                self._listener.gateway.deadlines.put(self, self._listener.gateway.limits.http.head_timeout)
+                self._roster.gateway.deadlines.put(self, self._roster.gateway.limits.http.head_timeout)
 
     def eof_received(self) -> bool:
         """Close: a peer that has sent everything and still reads is taken for one that has gone."""
@@ -103,15 +101,15 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell the stream."""
-        self._listener.gateway.deadlines.drop(self)
+        self._roster.gateway.deadlines.drop(self)
         if self._parser is None and self._stream is None:
-            self._listener.closed(self, self._address)
+            self._roster.closed(self, self._address)
             return
         stream, self._stream, self._parser = self._stream, None, None
         self._events = None
         if stream:
             stream.lost()
-        self._listener.closed(self, self._address)
+        self._roster.closed(self, self._address)
 
     def pause_writing(self) -> None:
         """Pass it on."""
@@ -173,20 +171,20 @@ class Connection(asyncio.Protocol):
         """Read no further while too many requests wait, or one of which only a part has come."""
         events = self._events
         # Two events are the least a request has. One read may bring thousands: they are not counted again and again.
-        most = 2 * self._listener.gateway.limits.http.pipelined
+        most = 2 * self._roster.gateway.limits.http.pipelined
         if events and (len(events) >= most or isinstance(events[-1], BodyReceived)):
             self.pause_reading()
 
     def _begin(self, request: RequestReceived) -> None:
         self._request = request
-        self._began = self._listener.gateway.loop.time()
-        self._listener.gateway.deadlines.drop(self)
+        self._began = self._roster.gateway.loop.time()
+        self._roster.gateway.deadlines.drop(self)
         try:
             scope = self._scope(request)
             if request.upgrade:
                 self._upgrade(request, scope)
             else:
-                self._stream = HttpStream(self._listener.gateway, self, request, scope)
+                self._stream = HttpStream(self._roster.gateway, self, request, scope)
         except PeerError as error:
             self._refuse(error)
 
@@ -196,7 +194,7 @@ class Connection(asyncio.Protocol):
         except UnicodeDecodeError:
             msg = "the path is not UTF-8"
             raise PeerError(msg) from None
-        gateway = self._listener.gateway
+        gateway = self._roster.gateway
         return Scope(
             reply_channel="",
             path=path,
@@ -211,11 +209,11 @@ class Connection(asyncio.Protocol):
         )
 
     def _upgrade(self, request: RequestReceived, scope: Scope) -> None:
-        limits = self._listener.gateway.limits.websocket
+        limits = self._roster.gateway.limits.websocket
         shaken = handshake.parse(request, limits.window_bits)
         host = handshake.header(request.headers, b"host") or b""
         origin = handshake.header(request.headers, b"origin")
-        trusted = self._listener.gateway.config.trusted_origins
+        trusted = self._roster.gateway.config.trusted_origins
         if not check_origin(origin, scheme=scope.scheme, host=host, trusted=trusted):
             logger.warning("WebSocket %r refused: origin %r is not allowed for host %r", scope.path, origin, host)
             self.respond(403, (), b"origin not allowed\n")
@@ -226,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._events = None
         # Cookies and the like are not kept for the life of a socket.
         self._request = replace(request, headers=[])
-        self._stream = WebSocketStream(self._listener.gateway, self, shaken, scope)
+        self._stream = WebSocketStream(self._roster.gateway, self, shaken, scope)
         if parser and parser.leftover:
             self._stream.received(parser.leftover)
 
@@ -247,7 +245,7 @@ class Connection(asyncio.Protocol):
         if self._writing_paused:
             # A client that asks on and on and takes no answer would have them all kept here.
             self.pause_reading()
-            self._wait_until_sent(self._listener.gateway.limits.http.stall)
+            self._wait_until_sent(self._roster.gateway.limits.http.stall)
         else:
             self._go_on()
 
@@ -255,24 +253,24 @@ class Connection(asyncio.Protocol):
         """Take the next request."""
         self.resume_reading()
         if self._events:
-            self._listener.gateway.loop.call_soon(self._advance)
+            self._roster.gateway.loop.call_soon(self._advance)
         else:
             self._wait_for_request()
 
     def _wait_for_request(self) -> None:
-        limits = self._listener.gateway.limits.http
+        limits = self._roster.gateway.limits.http
         began = self._parser is not None and self._parser.started
         self._wait_until_sent(limits.head_timeout if began else limits.keep_alive)
 
     def _wait_until_sent(self, timeout: float) -> None:
         self._unsent = self.unsent()
-        self._listener.gateway.deadlines.put(self, timeout)
+        self._roster.gateway.deadlines.put(self, timeout)
 
     def on_due(self, now: float) -> float | None:  # noqa: ARG002
         """Close a connection that sent no request, or no complete one, in time; or that does not take its answer."""
         unsent, before, self._unsent = self.unsent(), self._unsent, self.unsent()
         if 0 < unsent < before:
-            return self._listener.gateway.limits.http.stall
+            return self._roster.gateway.limits.http.stall
         if self._lingering and before > unsent:
             return LINGER
         if self._lingering or unsent or self._transport.is_closing():
@@ -285,7 +283,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def stop(self) -> None:
-        """Take no further request; close now if none is under way. A WebSocket is closed by its listener."""
+        """Take no further request; close now if none is under way. A WebSocket is closed by its server."""
         self.stopping = True
         if self._stream is None:
             self.close()
@@ -308,7 +306,7 @@ class Connection(asyncio.Protocol):
 
     def date(self) -> bytes:
         """Return the value of a Date header."""
-        return self._listener.date()
+        return self._roster.date()
 
     def pause_reading(self) -> None:
         """See `Port.pause_reading`."""
@@ -326,9 +324,7 @@ class Connection(asyncio.Protocol):
         """See `Port.respond`."""
         request = cast("RequestReceived", self._request)
         try:
-            data = ResponseEncoder(request).whole(
-                status, headers, content, keep_alive=False, date=self._listener.date()
-            )
+            data = ResponseEncoder(request).whole(status, headers, content, keep_alive=False, date=self._roster.date())
         except InvalidMessage as error:
             logger.error("a response of the application cannot be sent: %s", error)  # noqa: TRY400
             self._write_error(500, "")
@@ -336,7 +332,7 @@ class Connection(asyncio.Protocol):
         self._write_last(data)
 
     def _write_error(self, status: int, text: str, headers: Pairs = ()) -> None:
-        self._write_last(error_response(status, text, headers=headers, date=self._listener.date()))
+        self._write_last(error_response(status, text, headers=headers, date=self._roster.date()))
 
     def _write_last(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -356,7 +352,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
                 return
             self.resume_reading()
-            self._wait_until_sent(self._listener.gateway.limits.http.stall if self.unsent() else LINGER)
+            self._wait_until_sent(self._roster.gateway.limits.http.stall if self.unsent() else LINGER)
         else:
             self.close()
 
@@ -364,7 +360,7 @@ class Connection(asyncio.Protocol):
         """See `Port.close`. A peer that takes nothing more is not waited for."""
         self._transport.close()
         if self.unsent():
-            self._wait_until_sent(self._listener.gateway.limits.websocket.close_timeout)
+            self._wait_until_sent(self._roster.gateway.limits.websocket.close_timeout)
 
     def end_writing(self) -> None:
         """See `Port.end_writing`."""
@@ -379,11 +375,11 @@ class Connection(asyncio.Protocol):
         self, action: Literal["http", "connecting", "connected", "rejected", "disconnected"], status: int, size: int = 0
     ) -> None:
         """See `Port.log`."""
-        access_log = self._listener.gateway.config.access_log
+        access_log = self._roster.gateway.config.access_log
         if access_log is None:
             return
         request = self._request
-        now = self._listener.gateway.loop.time()
+        now = self._roster.gateway.loop.time()
         access = Access(
             action=action,
             client=f"{self._address[0]}:{self._address[1]}" if self._address else "",

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import Self
 
 from fairway.layers.base import Layer
@@ -17,46 +16,13 @@ from fairway.limits import UNLIMITED
 from fairway.server.config import ServerConfig
 from fairway.server.connection import Connection
 from fairway.server.gateway import Gateway
-from fairway.server.rates import Doorman
+from fairway.server.roster import Roster
 
 logger = logging.getLogger("fairway.server")
 
 BACKLOG = 2048
 RECORDS_TIMEOUT = 5.0
 """A stop waits so long for the disconnect messages of its last sockets to be consumed."""
-
-
-class Listener:
-    """What the connections of one server share."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-        self.connections: set[Connection] = set()
-        self.stopping = False
-        self._doorman = Doorman(gateway.limits.rates)
-        self._date = b""
-        self._date_second = 0
-
-    def opened(self, connection: Connection, address: tuple[str, int] | None) -> bool:
-        """Note a new connection; return whether it may stay."""
-        if self.stopping or not self._doorman.admit(address[0] if address else ""):
-            return False
-        self.connections.add(connection)
-        return True
-
-    def closed(self, connection: Connection, address: tuple[str, int] | None) -> None:
-        """Forget a connection."""
-        if connection in self.connections:
-            self.connections.discard(connection)
-            self._doorman.release(address[0] if address else "")
-
-    def date(self) -> bytes:
-        """Return the Date header's value; it changes once a second."""
-        second = int(time.time())
-        if second != self._date_second:
-            self._date_second = second
-            self._date = formatdate(second, usegmt=True).encode("ascii")
-        return self._date
 
 
 class Server:
@@ -72,7 +38,7 @@ class Server:
         self._layer = layer
         self._servers: list[asyncio.Server] = []
         self._paths: list[str] = []
-        self._listener: Listener | None = None
+        self._roster: Roster[Connection] | None = None
 
     @property
     def bound(self) -> list[tuple[str, int]]:
@@ -83,7 +49,7 @@ class Server:
     @property
     def connections(self) -> int:
         """Open connections."""
-        return len(self._listener.connections) if self._listener else 0
+        return len(self._roster.connections) if self._roster else 0
 
     async def start(self) -> None:
         """Listen.
@@ -93,18 +59,18 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         gateway = Gateway(self._layer, self.config, loop)
-        self._listener = listener = Listener(gateway)
+        self._roster = roster = Roster[Connection](gateway)
         try:
             for bind in self.config.binds:
-                self._servers.append(await self._listen(loop, bind, listener))
+                self._servers.append(await self._listen(loop, bind, roster))
         except BaseException:
             self._unlisten()
             gateway.close()
             raise
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, bind: str, listener: Listener) -> asyncio.Server:
+    async def _listen(self, loop: asyncio.AbstractEventLoop, bind: str, roster: Roster[Connection]) -> asyncio.Server:
         def connection() -> Connection:
-            return Connection(listener)
+            return Connection(roster)
 
         if bind.startswith("unix:"):
             path = bind.removeprefix("unix:")
@@ -123,29 +89,29 @@ class Server:
         The closing is spread over `limits.drain` seconds, so that the clients come back in a trickle. HTTP exchanges
         that have begun get `limits.drain_http` seconds.
         """
-        listener = self._listener
-        if listener is None or listener.stopping:
+        roster = self._roster
+        if roster is None or roster.stopping:
             return
-        listener.stopping = True
+        roster.stopping = True
         self._unlisten()
         try:
-            for connection in tuple(listener.connections):
+            for connection in tuple(roster.connections):
                 connection.stop()
-            await self._close_sockets(listener)
-            await _wait_until(lambda: not listener.connections, self.config.limits.drain_http)
-            self._abort_all(listener)
-            await _wait_until(lambda: len(listener.gateway) == 0, RECORDS_TIMEOUT)
+            await self._close_sockets(roster)
+            await _wait_until(lambda: not roster.connections, self.config.limits.drain_http)
+            self._abort_all(roster)
+            await _wait_until(lambda: len(roster.gateway) == 0, RECORDS_TIMEOUT)
         finally:  # also when there is no patience for it all
-            self._abort_all(listener)
-            listener.gateway.close()
+            self._abort_all(roster)
+            roster.gateway.close()
 
     @staticmethod
-    def _abort_all(listener: Listener) -> None:
-        for connection in tuple(listener.connections):
+    def _abort_all(roster: Roster[Connection]) -> None:
+        for connection in tuple(roster.connections):
             connection.abort()
 
-    async def _close_sockets(self, listener: Listener) -> None:
-        sockets = [stream for connection in listener.connections if (stream := connection.socket)]
+    async def _close_sockets(self, roster: Roster[Connection]) -> None:
+        sockets = [stream for connection in roster.connections if (stream := connection.socket)]
         if not sockets:
             return
         logger.info("closing %d WebSockets over %g s", len(sockets), self.config.limits.drain)
