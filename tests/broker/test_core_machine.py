@@ -727,5 +727,5 @@ class BrokerMachine(RuleBasedStateMachine):
         assert deep_counts(self.broker, left_out) == deep_counts(Broker("e", LIMITS), left_out)
 
 
-BrokerMachine.TestCase.settings = settings(max_examples=500, stateful_step_count=50)
+BrokerMachine.TestCase.settings = settings(max_examples=5 * settings.default.max_examples, stateful_step_count=50)
 TestBroker = BrokerMachine.TestCase

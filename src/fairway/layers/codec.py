@@ -2,7 +2,8 @@
 
 MessagePack keeps `str` and `bytes` apart, carries nothing but data, and msgspec writes it faster than JSON. msgspec
 alone would let more through than the message standard allows (dates, sets, integers of 64 bits without sign), so a
-message is walked first; the walk also finds the key that a clear error must name.
+message is walked first; the walk also finds the key that a clear error must name. Instances of a subclass (a template's
+`SafeString`, a member of `TextChoices`) arrive as the plain type.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,24 @@ from fairway.errors import InvalidMessage, MessageTooLarge
 from fairway.limits import MessageLimits
 
 DEFAULT_LIMITS = MessageLimits()
-_INTEGERS = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _SCALARS = frozenset({str, bytes, bool, float, type(None)})
 
-_encode = msgspec.msgpack.Encoder().encode
+
+def _plain(value: object) -> object:
+    """Return a subclass's value as what it is a kind of: Django's `SafeString` travels as `str`."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return bytes(memoryview(value))
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise NotImplementedError
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
@@ -71,9 +86,9 @@ unpack_value = msgspec.msgpack.Decoder().decode
 
 def _check_dict(value: Mapping[Any, Any], path: str, depth: int) -> None:
     for key, item in value.items():
-        if type(key) is not str:
+        if not isinstance(key, str):
             where = f" in {path!r}" if path else ""
-            msg = f"the keys of a message are str, not {type(key).__name__}: {key!r}{where}"
+            msg = f"the keys of a message are str, not {type(key).__name__}{where}"
             raise InvalidMessage(msg, path)
         if type(item) not in _SCALARS:
             _check_value(item, f"{path}.{key}" if path else key, depth)
@@ -83,13 +98,15 @@ def _check_value(value: object, path: str, depth: int) -> None:
     kind = type(value)
     if kind in _SCALARS:
         return
-    if depth == 0:
+    if isinstance(value, int):
+        if not _LEAST <= value <= _MOST:
+            msg = f"{path!r} is an int outside the signed 64-bit range, of {value.bit_length()} bits"
+            raise InvalidMessage(msg, path)
+    elif isinstance(value, str | bytes | float):
+        return
+    elif depth == 0:
         msg = f"{path[:120]!r} is nested deeper than {DEFAULT_LIMITS.depth} levels"
         raise InvalidMessage(msg, path)
-    if kind is int:
-        if value not in _INTEGERS:
-            msg = f"{path!r} is an int outside the signed 64-bit range: {value!r}"
-            raise InvalidMessage(msg, path)
     elif isinstance(value, dict):
         _check_dict(value, path, depth - 1)
     elif isinstance(value, list | tuple):

@@ -207,7 +207,8 @@ def conformance(
     def run(self: ConformanceBase, form: Form, *args: P.args, **kwargs: P.kwargs) -> None:
         async def main() -> None:
             try:
-                await test(self, form, *args, **kwargs)
+                async with asyncio.timeout(3 * self.deadline):
+                    await test(self, form, *args, **kwargs)
             finally:
                 for layer in self._opened:
                     layer.close()
