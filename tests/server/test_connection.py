@@ -253,7 +253,7 @@ async def test_a_rejected_client_may_send_what_it_likes():
         for _ in range(100):
             peer.send(b"x" * 50_000)
         assert (await peer.response()).status == 403
-        assert not stream._early
+        assert stream._pending is None
 
 
 async def test_the_access_log_tells_each_exchange():

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from fairway.errors import InvalidMessage, PeerError
 from fairway.server.config import Access
-from fairway.server.gateway import Scope
 from fairway.server.http_stream import HttpStream
+from fairway.server.outgoing import Scope
 from fairway.server.port import Pairs
 from fairway.server.roster import Roster
 from fairway.server.ws_stream import WebSocketStream

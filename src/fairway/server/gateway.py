@@ -10,9 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from msgspec import Struct, field
-from msgspec.msgpack import Encoder
-
 from fairway.broker.effects import (
     Abandoned,
     Add,
@@ -38,41 +35,8 @@ from fairway.server.fanout import Fanout, Member
 
 logger = logging.getLogger("fairway.server")
 
-encode = Encoder().encode
-
 NO_STATE: dict[str, bytes] = {}
 """The state of a connection that has none: one object for all of them, and never changed."""
-
-
-class Scope(Struct, gc=False, omit_defaults=True):
-    """What `websocket.connect` and `http.request` tell about a request, as it is encoded."""
-
-    reply_channel: str
-    path: str
-    query_string: bytes
-    headers: list[tuple[bytes, bytes]]
-    scheme: str
-    http_version: str
-    client: tuple[str, int] | None = None
-    server: tuple[str, int] | None = None
-    root_path: str = ""
-    order: int | None = None
-    subprotocols: list[str] | None = None
-    method: str | None = None
-    body: bytes = b""
-    body_channel: str | None = None
-
-
-class Incoming(Struct, gc=False, omit_defaults=True):
-    """What the other messages of a connection hold, as it is encoded."""
-
-    reply_channel: str
-    path: str
-    order: int | None = None
-    text: str | None = None
-    data: bytes | None = field(default=None, name="bytes")
-    code: int | None = None
-    event: Any = None
 
 
 class Stream(Member, Protocol):

@@ -10,13 +10,14 @@ Between them the exchange may sit in groups, which is how event streams and long
 import logging
 from enum import IntEnum
 
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError
 
 from fairway.broker.effects import Abandoned, Envelope, Policy, Refused
 from fairway.errors import InvalidMessage, PeerError
 from fairway.names import new_channel
 from fairway.server.fanout import GroupMessage
-from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
+from fairway.server.gateway import NO_STATE, Gateway
+from fairway.server.outgoing import BodyChunk, Incoming, Scope, encode
 from fairway.server.port import Port
 from fairway.server.replies import HttpReply, decode_http_reply
 from fairway.wire.events import RequestReceived
@@ -36,14 +37,6 @@ class Phase(IntEnum):
     WAITING = 1
     RESPONDING = 2
     ENDED = 3
-
-
-class BodyChunk(Struct, gc=False, omit_defaults=True):
-    """A part of a request body, as it is encoded."""
-
-    content: bytes = b""
-    more_content: bool = False
-    closed: bool = False
 
 
 class HttpStream:

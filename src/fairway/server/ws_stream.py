@@ -13,37 +13,28 @@ import logging
 from enum import IntEnum
 from typing import Any
 
-from msgspec import DecodeError, Raw
+from msgspec import DecodeError
 
 from fairway.broker.effects import Abandoned, Refused
 from fairway.errors import InvalidMessage, PeerError
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gate import Gate, Kind
-from fairway.server.gateway import NO_STATE, Gateway, Incoming, Scope, encode
+from fairway.server.gateway import NO_STATE, Gateway
 from fairway.server.intake import Intake
+from fairway.server.outgoing import CHANNELS, Incoming, Scope, encode, encode_socket
+from fairway.server.pending import Decision, Pending, decide
 from fairway.server.port import Port
 from fairway.server.pulse import Pulse, Verdict
 from fairway.server.rates import Bucket
 from fairway.server.replies import Rejection, SocketReply, decode_socket_reply
-from fairway.wire import frames, handshake
+from fairway.wire import frames
 from fairway.wire.events import BytesReceived, CloseReceived, FrameEvent, PeerFailed, PingReceived, TextReceived
 from fairway.wire.handshake import Handshake
 
 logger = logging.getLogger("fairway.server.websocket")
 
-EARLY = 64 * 1024
-"""Bytes a client may send before it is accepted. It should send none (RFC 6455, 4.1)."""
-
 RETRY_DISCONNECT = 1.0
 """A `websocket.disconnect` that found no room is sent again after this; it is never dropped."""
-
-_CHANNELS = {
-    Kind.TEXT: "websocket.receive",
-    Kind.BYTES: "websocket.receive",
-    Kind.EVENT: "websocket.event",
-    Kind.DISCONNECT: "websocket.disconnect",
-}
-
 
 _CLOSES = {
     Verdict.OLD: (1001, "end of life"),
@@ -67,13 +58,13 @@ class WebSocketStream:
     __slots__ = (
         "_bucket",
         "_code",
-        "_early",
+        "_deflates",
         "_gate",
         "_gateway",
-        "_handshake",
         "_held",
         "_intake",
         "_path",
+        "_pending",
         "_pending_disconnect",
         "_phase",
         "_port",
@@ -90,13 +81,13 @@ class WebSocketStream:
         limits = gateway.limits
         self._gateway = gateway
         self._port = port
-        self._handshake: Handshake | None = request
+        self._pending: Pending | None = Pending(request)
+        self._deflates = request.deflate is not None
         self._path = scope.path
         self._phase = Phase.PENDING
         self._gate = Gate()
         self._held: list[GroupMessage] | None = []
         self._intake: Intake | None = None
-        self._early = b""
         self._code = 1006
         self._since = gateway.deadlines.now
         """When this phase began."""
@@ -120,7 +111,8 @@ class WebSocketStream:
         """Take bytes of the client. Bytes beyond what may be read ahead are set aside, and reading stops."""
         intake = self._intake
         if intake is None:
-            self._received_early(data)
+            if self._pending and not self._pending.receive(data):
+                self._port.abort()
             return
         self._pulse.seen = self._gateway.deadlines.now
         for event in intake.take(data):
@@ -129,13 +121,6 @@ class WebSocketStream:
             self._note_intake(intake)
         else:
             self._read_on()  # nothing is set aside for later any more: the client's close frame is looked for
-
-    def _received_early(self, data: bytes) -> None:
-        if self._phase is Phase.PENDING:
-            self._early += data
-            if len(self._early) > EARLY:
-                self._early = b""
-                self._port.abort()
 
     def _read_on(self) -> None:
         """Parse what was set aside: as far as may be, or all of it once nothing more is delivered."""
@@ -216,19 +201,10 @@ class WebSocketStream:
 
     def _submit(self, kind: Kind, payload: Any) -> None:
         order = self._gate.number()
-        message = Incoming(self.channel, self._path, order)
-        if kind is Kind.TEXT:
-            message.text = payload
-        elif kind is Kind.BYTES:
-            message.data = payload
-        elif kind is Kind.EVENT:
-            message.event = Raw(payload)
-        else:
-            message.code = payload
-        body = encode(message)
+        body = encode_socket(Incoming(self.channel, self._path, order), kind, payload)
         if kind is Kind.DISCONNECT:
             self._pending_disconnect = body
-        self._gateway.submit(self.receive_channel or _CHANNELS[kind], self, order, body)
+        self._gateway.submit(self.receive_channel or CHANNELS[kind], self, order, body)
 
     def _next(self) -> None:
         """Send what may go out now, read on, and end when everything is told."""
@@ -263,33 +239,28 @@ class WebSocketStream:
 
     def _decide(self, reply: SocketReply) -> bool:
         """Accept or reject, if the message says so; return whether the connection is open now."""
-        has_data = bool(reply.text) or bool(reply.data)
-        if reply.reject is not None:
-            self._reject(reply.reject)
-        elif reply.accept is False or (reply.close_code and not has_data and not reply.accept):
-            self._reject(Rejection())
-        elif reply.accept or has_data:
+        decision = decide(reply)
+        if decision is Decision.ACCEPT:
             return self._accept(reply)
+        if decision is Decision.REJECT:
+            self._reject(reply.reject or Rejection())
         return False
 
     def _accept(self, reply: SocketReply) -> bool:
-        request = self._handshake
-        if request is None:
+        pending = self._pending
+        if pending is None:
             return False
-        limits = self._gateway.limits.websocket
         try:
-            answer = handshake.accept(
-                request, subprotocol=reply.subprotocol, headers=reply.headers or (), compress=True
-            )
+            answer = pending.accept(reply)
         except InvalidMessage as error:
             logger.error("the acceptance of %s was refused: %s", self.channel, error)  # noqa: TRY400
             self._reject(Rejection(500))
             return False
-        self._intake = Intake(limits, self._gate, self._early, deflate=request.deflate is not None)
-        self._early = b""
+        limits, now = self._gateway.limits.websocket, self._gateway.deadlines.now
+        self._intake = pending.open(limits, self._gate)
+        self._pending = None
         self.receive_channel = reply.receive_channel
         self._phase = Phase.OPEN
-        now = self._gateway.deadlines.now
         self._pulse = Pulse(now)
         self._port.write(answer)
         self._port.log("connected", 101)
@@ -306,7 +277,7 @@ class WebSocketStream:
         payload = text if text is not None else data
         if payload is None:
             return
-        if self._handshake and self._handshake.deflate and len(payload) >= self._gateway.limits.websocket.compress_from:
+        if self._deflates and len(payload) >= self._gateway.limits.websocket.compress_from:
             self._write(pack(text, data))
         else:
             self._write(frames.encode_text(text) if text is not None else frames.encode_bytes(data or b""))
@@ -334,7 +305,7 @@ class WebSocketStream:
         if self._phase is not Phase.OPEN:
             return
         if message.has_frame:
-            packed = message.compressible and self._handshake and self._handshake.deflate
+            packed = message.compressible and self._deflates
             self._write(message.packed if packed else message.plain)
         if message.close_code:
             self.close(message.close_code, message.reply.reason or "")
@@ -435,10 +406,9 @@ class WebSocketStream:
             self._port.log("disconnected", self._code)
         self._phase = Phase.ENDED
         self._intake = None
-        self._handshake = None
+        self._pending = None
         self._held = None
         self._bucket = None
-        self._early = b""
         self.resumed_writing()
         self._gateway.deadlines.drop(self)
         self._gateway.fanout.forget(self)
