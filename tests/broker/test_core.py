@@ -233,6 +233,7 @@ def test_a_channel_without_capacity_leaves_no_mailbox_behind():
     with pytest.raises(ChannelFull) as caught:
         desk.send("a")
     assert (caught.value.channel, caught.value.reason) == ("a", "at capacity")
+    assert desk.post.boxes() == {}
     desk.do(desk.broker.withdraw, "a", desk.send("a", deadline=5))
     desk.send("a", deadline=5)
     desk.tick(5)
