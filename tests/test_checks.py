@@ -55,6 +55,23 @@ def test_what_is_wrong(settings, value, id_, says):
     assert "CHANNEL_LAYERS" in text
 
 
+@pytest.mark.parametrize(
+    ("channel", "hint"),
+    [
+        ("websocket.recieve", "Is 'websocket.receive' meant?"),
+        ("http.zzz", "They are websocket.connect, "),
+        ("http.disconnect", None),
+        ("work", None),
+    ],
+)
+def test_a_channel_that_no_server_sends_on(settings, channel, hint):
+    settings.CHANNEL_LAYERS = {"a": {"BACKEND": MEMORY, "ROUTING": {channel: consumer}}}
+    warnings = check_channel_layers()
+
+    assert [warning.id for warning in warnings] == (["fairway.W003"] if hint else [])
+    assert all(repr(channel) in warning.msg and warning.hint.startswith(hint) for warning in warnings)
+
+
 def test_all_aliases_are_checked(settings):
     routing = [route(["a b", "ok", "c d"], consumer)]
 
@@ -93,7 +110,9 @@ def test_a_server_that_is_not_installed(settings, monkeypatch):
     settings.CHANNEL_LAYERS = {"default": GOOD}
     monkeypatch.setitem(sys.modules, "fairway.server", None)
 
-    assert [message.id for message in check_runserver()] == ["fairway.W002"]
+    (warning,) = check_runserver()
+    assert warning.id == "fairway.W002"
+    assert "pip install 'fairway[server]'" in warning.msg
 
 
 def test_plain_django_is_left_alone(settings, monkeypatch):

@@ -136,6 +136,7 @@ def test_the_configuration_comes_from_the_settings(settings):
         ("http", 200, "HTTP GET /a%20b 200 [0.25, 127.0.0.1:5000]", logging.INFO),
         ("http", 404, "HTTP GET /a%20b 404 [0.25, 127.0.0.1:5000]", logging.WARNING),
         ("http", 500, "HTTP GET /a%20b 500 [0.25, 127.0.0.1:5000]", logging.ERROR),
+        ("http", 0, "HTTP GET /a%20b - [0.25, 127.0.0.1:5000]", logging.INFO),
         ("connecting", 0, "WebSocket HANDSHAKING /a%20b [127.0.0.1:5000]", logging.INFO),
         ("connected", 101, "WebSocket CONNECT /a%20b [127.0.0.1:5000]", logging.INFO),
         ("disconnected", 0, "WebSocket DISCONNECT /a%20b [127.0.0.1:5000]", logging.INFO),

@@ -8,9 +8,12 @@ fairway.E004   a `ROUTING`, or a consumer in it, cannot be used
 fairway.E005   a route names a channel that no worker can read
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
+fairway.W003   a route names a channel that looks like one of the server's and is none
 =============  ======================================================================================
 """
 
+import difflib
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +22,25 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from fairway.application import WEBSOCKET_CHANNELS
 from fairway.conf import channel_layers
-from fairway.errors import InvalidLayerSetting, InvalidName
+from fairway.errors import InvalidLayerSetting, InvalidName, MissingExtra
 from fairway.layers.registry import LayerSetting, make_layer
 from fairway.names import check_not_reserved, check_readable
 from fairway.routing import Router
 
 STATICFILES = "django.contrib.staticfiles"
+SERVER_CHANNELS = (*WEBSOCKET_CHANNELS, "http.request", "http.disconnect")
+"""What a server sends on."""
+
+
+def why_no_server() -> str:
+    """Say why there is no interface server, and the remedy; "" when it can be imported."""
+    try:
+        importlib.import_module("fairway.server")
+    except ImportError as error:
+        return f"{MissingExtra('the interface server', 'server')} ({error})"
+    return ""
 
 
 @checks.register("fairway")
@@ -58,10 +73,8 @@ def check_runserver(app_configs: Sequence[AppConfig] | None = None, **_kwargs: A
     if STATICFILES in names and "fairway" in names and names.index(STATICFILES) < names.index("fairway"):
         text = f"'fairway' comes after {STATICFILES!r} in INSTALLED_APPS, whose runserver has no WebSockets."
         found.append(checks.Warning(text, hint="Put 'fairway' first.", id="fairway.W001"))
-    try:
-        import fairway.server  # noqa: F401  an extra
-    except ImportError as error:
-        found.append(checks.Warning(f"runserver has no WebSockets: {error}", id="fairway.W002"))
+    if reason := why_no_server():
+        found.append(checks.Warning(f"runserver has no WebSockets: {reason}", id="fairway.W002"))
     return found
 
 
@@ -82,11 +95,16 @@ def _check_routing(setting: LayerSetting) -> list[checks.CheckMessage]:
         channels = Router(setting.routing).channels
     except (ImproperlyConfigured, ValueError) as error:
         return [checks.Error(f"{where}: {error}", id="fairway.E004")]
-    return [
-        checks.Error(f"{where}: {problem}", id="fairway.E005")
-        for problem in map(_unreadable, sorted(channels))
-        if problem
-    ]
+    found: list[checks.CheckMessage] = []
+    for channel in sorted(channels):
+        if problem := _unreadable(channel):
+            found.append(checks.Error(f"{where}: {problem}", id="fairway.E005"))
+        elif channel.startswith(("websocket.", "http.")) and channel not in SERVER_CHANNELS:
+            near = difflib.get_close_matches(channel, SERVER_CHANNELS, 1)
+            hint = f"Is {near[0]!r} meant?" if near else f"They are {', '.join(SERVER_CHANNELS)}."
+            text = f"{where}: {channel!r} is none of the channels that a server sends on."
+            found.append(checks.Warning(text, hint=hint, id="fairway.W003"))
+    return found
 
 
 def _unreadable(channel: str) -> str:

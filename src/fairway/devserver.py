@@ -144,7 +144,7 @@ def log_access(access: Access) -> None:
     """Write a line of the access log, through the logger (and so in the colours) of Django's own server."""
     path = access.path.encode("unicode_escape").decode("ascii")
     if access.action == "http":
-        text = f"HTTP {access.method} {path} {access.status} [{access.seconds:.2f}, {access.client}]"
+        text = f"HTTP {access.method} {path} {access.status or '-'} [{access.seconds:.2f}, {access.client}]"
     else:
         text = f"WebSocket {_WORDS[access.action]} {path} [{access.client}]"
     level = logging.ERROR if access.status >= 500 else logging.WARNING if access.status >= 400 else logging.INFO

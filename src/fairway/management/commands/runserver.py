@@ -3,7 +3,6 @@
 Without `CHANNEL_LAYERS`, with `--noasgi`, or where the server extra is not installed, it is Django's own.
 """
 
-import importlib
 from typing import Any
 
 from django.apps import apps
@@ -12,8 +11,10 @@ from django.contrib.staticfiles.management.commands.runserver import Command as 
 from django.core.management.base import CommandParser
 
 import fairway
+from fairway.checks import why_no_server
 from fairway.conf import channel_layers
 from fairway.errors import InvalidLayerSetting
+from fairway.layers.memory import MemoryLayer
 
 
 class Command(StaticFilesCommand):
@@ -55,16 +56,13 @@ class Command(StaticFilesCommand):
         if not options["use_asgi"]:
             return False
         try:
-            if fairway.DEFAULT_CHANNEL_LAYER not in channel_layers:
-                return False
+            reason = "" if fairway.DEFAULT_CHANNEL_LAYER in channel_layers else "CHANNEL_LAYERS has no 'default'"
         except InvalidLayerSetting:
             return True  # the system checks that follow say what is wrong
-        try:
-            importlib.import_module("fairway.devserver")
-        except ImportError as error:
-            self.stderr.write(self.style.WARNING(f"WebSockets are not served: {error}"))
-            return False
-        return True
+        reason = reason or why_no_server()
+        if reason:
+            self.stderr.write(self.style.WARNING(f"WebSockets are not served: {reason}"))
+        return not reason
 
     def make_server_class(self, **options: Any) -> type:
         """Return what Django's command makes its server from."""
@@ -98,4 +96,7 @@ class Command(StaticFilesCommand):
         if self.has_sockets:
             threads = f"{self.threads or 'no'} worker thread{'' if self.threads == 1 else 's'}"
             self.stdout.write(f"Fairway {fairway.__version__} serves HTTP and WebSocket, with {threads}")
+            if not self.threads and isinstance(channel_layers[fairway.DEFAULT_CHANNEL_LAYER], MemoryLayer):
+                text = "--noworker: the layer 'default' lives in this process alone, so nobody will answer anything"
+                self.stderr.write(self.style.WARNING(text))
         super().on_bind(server_port)
