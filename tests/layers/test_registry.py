@@ -29,6 +29,11 @@ class Remembering(MemoryLayer):
         self.name = name
 
 
+def refuses(a):
+    """A backend that does not like its config."""
+    raise ValueError(f"not {a}")
+
+
 def not_a_layer():
     """Return something else."""
 
@@ -132,6 +137,12 @@ def test_wrong_settings(setting, says):
         ({"BACKEND": ".x"}, "cannot be imported"),
         ({"BACKEND": "fairway.layers.registry.KEYS"}, "is no class"),
         ({"BACKEND": "tests.layers.test_registry.not_a_layer"}, "is no channel layer"),
+        ({"BACKEND": "fairway.layers.NoLayer"}, "Fairway has fairway.layers.MemoryLayer"),
+        ({"BACKEND": MEMORY, "CONFIG": {"hosts": []}}, "it takes limits, .*, capacity, expiry"),
+        ({"BACKEND": "tests.layers.test_registry.refuses", "CONFIG": {"a": 1}}, "refused by the backend: not 1"),
+        ({"BACKEND": "builtins.dict"}, "is no channel layer"),
+        ({"BACKEND": MEMORY, "CONFIG": {"capacity": {"a": -5}}}, r"{'a': -5} must be above 0, or -1 for no limit"),
+        ({"BACKEND": MEMORY, "CONFIG": {"expiry": {"a": 0}}}, r"{'a': 0} must be above 0, or -1 for no limit"),
         ({"BACKEND": MEMORY, "CONFIG": {"hosts": []}}, r"\['CONFIG'\] = {'hosts': \[\]} is refused by the backend"),
         ({"BACKEND": MEMORY, "CONFIG": {"capacity": 5}}, r"\['CONFIG'\]\['capacity'\] = 5 must be a dict"),
         ({"BACKEND": MEMORY, "CONFIG": {"expiry": {"a": "5"}}}, r"\['expiry'\] = {'a': '5'} must hold numbers"),
@@ -141,6 +152,14 @@ def test_wrong_settings(setting, says):
 def test_settings_that_turn_out_wrong_when_the_layer_is_made(setting, says):
     with pytest.raises(InvalidLayerSetting, match=says):
         _ = registry(a=setting)["a"]
+
+
+def test_minus_one_is_no_limit():
+    layer = registry(a={"BACKEND": MEMORY, "CONFIG": {"capacity": {"a": -1}, "expiry": {"a": -1}}})["a"]
+
+    for _ in range(3):
+        layer.send("a", {})
+    assert layer.statistics().channels["a"].waiting == 3
 
 
 def test_an_unknown_alias_names_the_known_ones():

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
-from fairway.limits import BrokerLimits, ChannelRule
+from fairway.limits import UNGATED, UNLIMITED, BrokerLimits, ChannelRule
 
 KEYS = ("BACKEND", "URL", "CONFIG", "TEST_CONFIG", "ROUTING")
 SCHEMES = {"memory": "fairway.layers.MemoryLayer"}
@@ -150,12 +150,15 @@ def make_layer(setting: LayerSetting) -> Layer:
     """
     backend = import_backend(setting)
     config = dict(setting.config)
-    if "limits" in inspect.signature(backend).parameters and not config.keys().isdisjoint(("capacity", "expiry")):
+    options = _options_of(backend)
+    if "limits" in options and not config.keys().isdisjoint(("capacity", "expiry")):
         config["limits"] = _limits(setting.alias, config)
     try:
         layer = backend(**config)
-    except TypeError as error:
-        raise _wrong(setting.alias, "CONFIG", dict(setting.config), f"is refused by the backend: {error}") from error
+    except (TypeError, ValueError) as error:
+        known = ", ".join(options)
+        remedy = f"is refused by the backend: {error}" + (f"; it takes {known}" if known else "")
+        raise _wrong(setting.alias, "CONFIG", dict(setting.config), remedy) from error
     if not isinstance(layer, Layer):
         raise _wrong(setting.alias, "BACKEND", setting.backend, "is no channel layer; name a subclass of Layer")
     return layer
@@ -171,7 +174,8 @@ def import_backend(setting: LayerSetting) -> Callable[..., Any]:
     try:
         backend = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise _wrong(setting.alias, "BACKEND", setting.backend, f"cannot be imported: {error}") from error
+        remedy = f"cannot be imported: {error}; Fairway has {', '.join(SCHEMES.values())}"
+        raise _wrong(setting.alias, "BACKEND", setting.backend, remedy) from error
     if not callable(backend):
         raise _wrong(setting.alias, "BACKEND", setting.backend, "is no class")
     return backend  # type: ignore[no-any-return]
@@ -194,6 +198,15 @@ def _backend_of(alias: str, raw: Mapping[str, Any]) -> str:
     return backend
 
 
+def _options_of(backend: Callable[..., Any]) -> list[str]:
+    """Return what a backend's CONFIG may hold, as far as can be told."""
+    try:
+        names = list(inspect.signature(backend).parameters)
+    except (TypeError, ValueError):  # a class in C that does not tell
+        return []
+    return [*names, "capacity", "expiry"] if "limits" in names else names
+
+
 def _limits(alias: str, config: dict[str, Any]) -> BrokerLimits:
     """Take `capacity` and `expiry` (name pattern -> number) out of a config, and put them before the default rules."""
     changes: dict[str, dict[str, Any]] = {}
@@ -204,7 +217,10 @@ def _limits(alias: str, config: dict[str, Any]) -> BrokerLimits:
         for pattern, number in value.items():
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise _wrong(alias, f"CONFIG']['{key}", {pattern: number}, "must hold numbers")
-            changes.setdefault(pattern, {})[key] = number
+            if number <= 0 and number != UNLIMITED:
+                raise _wrong(alias, f"CONFIG']['{key}", {pattern: number}, "must be above 0, or -1 for no limit")
+            is_endless = key == "capacity" and number == UNLIMITED
+            changes.setdefault(pattern, {})[key] = UNGATED if is_endless else number
     limits: BrokerLimits = config.get("limits") or BrokerLimits()
     rules = tuple((pattern, replace(_rule(limits, pattern), **change)) for pattern, change in changes.items())
     return replace(limits, rules=rules + limits.rules)
