@@ -93,6 +93,30 @@ def test_a_group_without_a_name_is_an_error():
         route("a", one, path="^/(a)")
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: route("a", one, path="("), lambda: include([], path="("), lambda: route("a", one, path=3)]
+)
+def test_a_filter_that_is_no_regular_expression_is_named(make):
+    with pytest.raises(ValueError, match=r"the filter path=('\('|3) is no regular expression: "):
+        make()
+
+
+@pytest.mark.parametrize("channels", [5, None, ["a", 5]])
+def test_channels_have_names(channels):
+    with pytest.raises(ImproperlyConfigured, match="a route takes the name of a channel or a list of names"):
+        route(channels, one)
+
+
+def test_an_import_that_fails_further_in_says_where(tmp_path, monkeypatch):
+    (tmp_path / "routing_with_a_fault.py").write_text("import os\nimport not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ImproperlyConfigured, match=r"'not_there' \(.*routing_with_a_fault\.py, line 2\)$"):
+        Router("routing_with_a_fault.channel_routing")
+    with pytest.raises(ImproperlyConfigured, match=r"No module named 'not_there'$"):
+        Router("not_there.channel_routing")
+
+
 @pytest.mark.parametrize("consumer", ["tests.test_routing.none", "no.such.module", "nodots"])
 def test_a_wrong_consumer_path_is_an_error_at_once(consumer):
     with pytest.raises(ImproperlyConfigured, match=consumer):

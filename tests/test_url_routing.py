@@ -76,6 +76,7 @@ def test_where_the_project_is_mounted(settings):
     settings.FORCE_SCRIPT_NAME = "/shop"
 
     assert match([path("ws/", one)], "websocket.connect", "/shop/ws/") == (one, {})
+    assert match([path("ping/", one)], "websocket.connect", "/shopping/") is None
 
 
 def test_a_path_that_is_no_text_does_not_match():

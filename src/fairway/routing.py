@@ -15,6 +15,7 @@ The first entry that matches wins. Anything with `match(message)` and `channel_n
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -60,17 +61,16 @@ class Route(Entry):
             arguments of the consumer.
 
     Raises:
-        ImproperlyConfigured: the dotted path leads nowhere.
-        ValueError: a filter has a group without a name.
+        ImproperlyConfigured: the dotted path leads nowhere, or a channel name is no text.
+        ValueError: a filter is no regular expression, or has a group without a name.
     """
 
     def __init__(
         self, channels: str | bytes | Iterable[str | bytes], consumer: Consumer | str, **filters: str | bytes
     ) -> None:
-        names = [channels] if isinstance(channels, str | bytes) else channels
-        self.channels = [_decoded(name) for name in names]
+        self.channels = _names(channels)
         self.consumer: Consumer = _resolve_consumer(consumer)
-        self.filters = {key: compile_filter(pattern) for key, pattern in filters.items()}
+        self.filters = compile_filters(filters)
         for key, pattern in self.filters.items():
             if pattern.groups != len(pattern.groupindex):
                 msg = f"the filter {key}={pattern.pattern!r} has a group without a name; write (?P<name>...) or (?:...)"
@@ -130,7 +130,7 @@ class Include(Entry):
 
     def __init__(self, routing: Routing, **prefixes: str | bytes) -> None:
         self.routing = resolve_routing(routing)
-        self.prefixes = {key: compile_filter(pattern) for key, pattern in prefixes.items()}
+        self.prefixes = compile_filters(prefixes)
         self.entries = EntryIndex(self.routing)
 
     def match(self, message: Message) -> Match | None:
@@ -251,11 +251,7 @@ def resolve_routing(routing: Routing) -> list[Any]:
         ImproperlyConfigured: the dotted path leads nowhere, or to no routing.
     """
     if isinstance(routing, str):
-        try:
-            routing = cast("Routing", import_string(routing))
-        except ImportError as error:
-            msg = f"the routing {routing!r} cannot be imported: {error}"
-            raise ImproperlyConfigured(msg) from error
+        routing = cast("Routing", _import("routing", routing))
     if isinstance(routing, Mapping):
         return [Route(channel, consumer) for channel, consumer in routing.items()]
     if isinstance(routing, list):
@@ -266,9 +262,20 @@ def resolve_routing(routing: Routing) -> list[Any]:
     raise ImproperlyConfigured(msg)
 
 
-def compile_filter(pattern: str | bytes) -> re.Pattern[str]:
-    """Compile a filter; bytes are ASCII, so that both kinds may be mixed."""
-    return re.compile(_decoded(pattern))
+def compile_filters(filters: Mapping[str, str | bytes]) -> dict[str, re.Pattern[str]]:
+    """Compile filters; bytes are ASCII, so that both kinds may be mixed.
+
+    Raises:
+        ValueError: one is no regular expression.
+    """
+    compiled = {}
+    for key, pattern in filters.items():
+        try:
+            compiled[key] = re.compile(_decoded(pattern))
+        except (re.error, TypeError) as error:
+            msg = f"the filter {key}={pattern!r:.100} is no regular expression: {error}"
+            raise ValueError(msg) from error
+    return compiled
 
 
 def match_filter(pattern: re.Pattern[str], value: object) -> re.Match[str] | None:
@@ -286,13 +293,24 @@ def describe_consumer(consumer: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
+def _import(what: str, path: str) -> Any:
+    try:
+        return import_string(path)
+    except ImportError as error:
+        msg = f"the {what} {path!r} cannot be imported: {error}{_place(error)}"
+        raise ImproperlyConfigured(msg) from error
+
+
+def _place(error: ImportError) -> str:
+    """Say where an import failed, when that was in a module on the way and not for the path itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = [frame for frame in frames if "importlib" not in frame.filename and frame.name == "<module>"]
+    return f" ({inner[-1].filename}, line {inner[-1].lineno})" if inner else ""
+
+
 def _resolve_consumer(consumer: Consumer | str) -> Consumer:
     if isinstance(consumer, str):
-        try:
-            consumer = cast("Consumer", import_string(consumer))
-        except ImportError as error:
-            msg = f"the consumer {consumer!r} cannot be imported: {error}"
-            raise ImproperlyConfigured(msg) from error
+        consumer = cast("Consumer", _import("consumer", consumer))
     if not callable(consumer):
         msg = f"a consumer is a callable or its dotted path, not {type(consumer).__name__}: {consumer!r:.100}"
         raise ImproperlyConfigured(msg)
@@ -306,6 +324,14 @@ def _as_entry(entry: Any) -> Any:
         return entry
     msg = f"a routing holds route(), route_class(), include() and path(), not {type(entry).__name__}: {entry!r:.100}"
     raise ImproperlyConfigured(msg)
+
+
+def _names(channels: Any) -> list[str]:
+    names = list(channels) if isinstance(channels, Iterable) and not isinstance(channels, str | bytes) else [channels]
+    if not all(isinstance(name, str | bytes) for name in names):
+        msg = f"a route takes the name of a channel or a list of names, not {channels!r:.100}"
+        raise ImproperlyConfigured(msg)
+    return [_decoded(name) for name in names]
 
 
 def _decoded(text: str | bytes) -> str:

@@ -66,7 +66,7 @@ class PathEntry:
         path = message.content.get("path")
         if not isinstance(path, str):
             return None
-        path = path.removeprefix(settings.FORCE_SCRIPT_NAME or "").removeprefix("/")
+        path = path_below(path, settings.FORCE_SCRIPT_NAME or "").removeprefix("/")
         if isinstance(self.pattern, URLPattern):
             # The way of `URLPattern.resolve`, without the ResolverMatch, which costs five times as much.
             found = self.pattern.pattern.match(path)
@@ -82,6 +82,13 @@ class PathEntry:
     def __str__(self) -> str:
         """Show the pattern."""
         return f"path {self.pattern.pattern}"
+
+
+def path_below(path: str, root: str) -> str:
+    """Return the path below a mount point; "/" for the mount point itself, as under WSGI."""
+    if root and (path == root or path.startswith(root if root.endswith("/") else f"{root}/")):
+        path = path.removeprefix(root.rstrip("/"))
+    return path or "/"
 
 
 def channels_of(target: Any) -> set[str]:

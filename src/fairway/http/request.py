@@ -18,6 +18,7 @@ from django.utils.functional import cached_property
 
 from fairway.errors import ResponseLater
 from fairway.http.body import SharedStream, check_bytes, collect_body
+from fairway.url_routing import path_below
 
 if TYPE_CHECKING:
     from fairway.channel import Channel, Message
@@ -54,7 +55,7 @@ class AsgiRequest(HttpRequest):
         path = content["path"]
         self.path = path if isinstance(path, str) else path.decode()
         self.script_name = script_name(content)
-        self.path_info = _path_info(self.path, self.script_name)
+        self.path_info = path_below(self.path, self.script_name)
         self.method = content["method"].upper()
         self._scheme = content.get("scheme") or "http"
         self.META = self._make_meta(content)
@@ -153,13 +154,6 @@ def script_name(content: Mapping[str, Any]) -> str:
     """Return where the application is mounted: the setting where there is one, else what the server says."""
     forced: str | None = settings.FORCE_SCRIPT_NAME
     return forced if forced is not None else content.get("root_path") or ""
-
-
-def _path_info(path: str, root: str) -> str:
-    """Return the path below the mount point; "/" for the mount point itself, as under WSGI."""
-    if root and (path == root or path.startswith(root if root.endswith("/") else f"{root}/")):
-        path = path.removeprefix(root.rstrip("/"))
-    return path or "/"
 
 
 def add_headers(meta: dict[str, Any], headers: Iterable[Sequence[Any]]) -> None:
