@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from django.utils import translation
 
 from fairway.broker.effects import Frame
 from fairway.channel import Group
@@ -290,3 +291,10 @@ def test_kwargs_of_a_route_are_welcome(site):
     message._reply = Sink()
     ViewConsumer()(message, room="lobby")
     assert message.reply_channel.sent[0]["status"] == 200
+
+
+def test_what_middleware_chose_for_a_request_is_not_chosen_for_the_next_message(site, settings):
+    settings.MIDDLEWARE = ["django.middleware.locale.LocaleMiddleware"]
+    site.get("/hello/", headers=[(b"accept-language", b"de")])
+
+    assert translation.get_language() == settings.LANGUAGE_CODE

@@ -3,6 +3,8 @@
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.utils import timezone, translation
+
 from fairway.errors import ChannelGone
 from fairway.http.handler import AsgiHandler
 from fairway.limits import HttpLimits
@@ -43,3 +45,7 @@ class ViewConsumer:
             logger.debug("client of %s went away during its response", reply_channel.name)
         finally:
             messages.close()
+            # Middleware may have chosen a language and a time zone. The next message of this thread is someone else's,
+            # and no middleware stands before a consumer.
+            translation.deactivate()
+            timezone.deactivate()
