@@ -5,6 +5,7 @@ import time
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from fairway.database import close_connections, tend_connections
 
@@ -48,6 +49,21 @@ def test_a_connection_that_is_too_old_is_closed_and_its_queries_forgotten(databa
 
     in_a_thread(consume)
     assert seen == [None, 0]
+
+
+def test_queries_that_a_test_counts_are_kept(database):
+    seen = []
+
+    def consume():
+        open_connection()
+        with CaptureQueriesContext(connection) as queries:
+            connection.cursor().execute("SELECT 1")
+            tend_connections()
+        seen.append(len(queries))
+        connection.close()
+
+    in_a_thread(consume)
+    assert seen == [1]
 
 
 def test_a_thread_that_ends_leaves_no_connection(database):

@@ -57,6 +57,28 @@ def test_closing_closes_an_asynchronous_iterator_on_its_loop():
     assert ended == [True]
 
 
+def test_an_asynchronous_iterator_that_fails_to_close_leaves_no_thread():
+    threads = []
+
+    async def parts():
+        try:
+            threads.append(await sync_to_async(threading.current_thread)())
+            yield "x"
+        finally:
+            raise LookupError("while closing")
+
+    class Response(StreamingHttpResponse):
+        def __aiter__(self):
+            return parts()
+
+    stream = iterate(Response(parts()))
+    next(stream)
+    with pytest.raises(LookupError):
+        stream.close()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+
+
 def test_an_error_in_an_asynchronous_iterator_is_raised_here():
     async def parts():
         yield "x"

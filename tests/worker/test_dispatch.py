@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import time
 import weakref
 
 import pytest
@@ -13,6 +14,8 @@ from fairway.channel import Channel
 from fairway.errors import ConsumeLater
 from fairway.layers.codec import decode_message, encode_message
 from fairway.layers.memory import MemoryLayer
+from fairway.limits import DEFAULT_RULES, BrokerLimits, ChannelRule
+from fairway.worker import dispatch
 from fairway.worker.dispatch import Dispatcher, describe
 from fairway.worker.outbox import current_outbox
 
@@ -164,6 +167,25 @@ def test_other_layers_get_theirs_before_the_commit(kind, caplog):
     assert bench.committed == 1
     assert decode_message(other.reader(["work"]).receive(1).body) == {"n": 1}
     assert [record.getMessage()[:40] for record in caplog.records] == ["a message for another layer was lost: ch"]
+
+
+def test_other_layers_are_waited_for_once(monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "ELSEWHERE_WAIT", 0.2)
+    rules = (("work", ChannelRule(capacity=1)), *DEFAULT_RULES)
+    other = MemoryLayer(BrokerLimits(rules=rules))
+    other.send("work", {})
+
+    def consumer():
+        for _ in range(20):
+            Channel("work", channel_layer=other).send({})
+
+    bench = bench_for(consumer, "blocking")
+    begin = time.monotonic()
+    bench.dispatch()
+
+    assert time.monotonic() - begin < 1
+    assert len(caplog.records) == 20
+    assert bench.committed == 1
 
 
 def test_an_application_that_cannot_prepare_has_failed(caplog):

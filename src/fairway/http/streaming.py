@@ -44,7 +44,9 @@ async def _next(parts: AsyncIterator[bytes]) -> Any:
 
 
 async def _close(parts: Any, context: Any) -> None:
-    if hasattr(parts, "aclose"):
-        await parts.aclose()
-    await sync_to_async(connections.close_all, thread_sensitive=True)()
-    await context.__aexit__(None, None, None)
+    try:
+        if hasattr(parts, "aclose"):
+            await parts.aclose()
+    finally:
+        await sync_to_async(connections.close_all, thread_sensitive=True)()
+        await context.__aexit__(None, None, None)

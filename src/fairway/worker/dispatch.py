@@ -6,6 +6,7 @@ fails besides is logged, so that no message can end the loop that brought it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +21,7 @@ from fairway.worker.outbox import Outbox, current_outbox
 logger = logging.getLogger("fairway.worker")
 
 ELSEWHERE_WAIT = 2.0
-"""How long an effect for another layer waits for room in a full channel, as long as a commit does."""
+"""How long the effects for other layers wait for room in full channels, all together: as long as a commit does."""
 
 Start = Callable[[], Coroutine[Any, Any, None]]
 """Makes the coroutine that runs a delivery; nothing has begun before it is called."""
@@ -99,9 +100,10 @@ class Dispatcher:
 
     def _publish_elsewhere(self, outbox: Outbox) -> None:
         """Publish what goes to other layers, before the commit: a run that is repeated drops it by its id."""
+        deadline = time.monotonic() + ELSEWHERE_WAIT
         for layer, effect in outbox.elsewhere:
             try:
-                layer.publish(effect, ELSEWHERE_WAIT)
+                layer.publish(effect, max(0.0, deadline - time.monotonic()))
             except Exception:
                 logger.exception("a message for another layer was lost: %s", describe(outbox.delivery))
 
