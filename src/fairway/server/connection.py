@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         "_unsent",
         "_writing_paused",
         "reading_paused",
+        "sink",
         "stopping",
         "tick",
     )
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, roster: "Roster[Connection]") -> None:
         self._roster = roster
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.sink = self._transport
         self._address: tuple[str, int] | None = None
         self._parser: Http1Parser | None = None
         self._stream: HttpStream | WebSocketStream | None = None
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless the doorman says no."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.sink = self._transport = cast("asyncio.Transport", transport)
         self._address = _address(transport.get_extra_info("peername"))
         if not self._roster.opened(self, self._address):
             self._transport.abort()

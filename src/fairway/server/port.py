@@ -6,8 +6,25 @@ from typing import Literal, Protocol
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
+class Sink(Protocol):
+    """Where bytes go: an `asyncio.WriteTransport`, or what stands for one."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes; they wait while the peer is slow."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+
+
 class Port(Protocol):
     """The connection as its stream sees it."""
+
+    @property
+    def sink(self) -> Sink:
+        """Where frames are written, one for each member of a group: there every call counts."""
 
     reading_paused: bool
     stopping: bool

@@ -52,6 +52,11 @@ class Phase(IntEnum):
     ENDED = 3
 
 
+# Micro-optimization: looking a member up on its class costs more than all else that is done for a group's member.
+PENDING, OPEN, CLOSING, ENDED = Phase
+TEXT, BYTES, EVENT, DISCONNECT = Kind
+
+
 class WebSocketStream:
     """A WebSocket, from its handshake to the end of its disconnect message."""
 
@@ -84,7 +89,7 @@ class WebSocketStream:
         self._pending: Pending | None = Pending(request)
         self._deflates = request.deflate is not None
         self._path = scope.path
-        self._phase = Phase.PENDING
+        self._phase = PENDING
         self._gate = Gate()
         self._held: list[GroupMessage] | None = []
         self._intake: Intake | None = None
@@ -117,7 +122,7 @@ class WebSocketStream:
         self._pulse.seen = self._gateway.deadlines.now
         for event in intake.take(data):
             self._on_event(event)
-        if self._phase is Phase.OPEN:
+        if self._phase is OPEN:
             self._note_intake(intake)
         else:
             self._read_on()  # nothing is set aside for later any more: the client's close frame is looked for
@@ -127,13 +132,13 @@ class WebSocketStream:
         intake = self._intake
         if intake is None:
             return
-        for event in intake.read_on() if self._phase is Phase.OPEN else intake.read_rest():
+        for event in intake.read_on() if self._phase is OPEN else intake.read_rest():
             self._on_event(event)
         self._note_intake(intake)
 
     def _note_intake(self, intake: Intake) -> None:
         self._pulse.note_message(self._gateway.deadlines.now, is_unfinished=intake.is_unfinished)
-        if self._phase is Phase.OPEN:
+        if self._phase is OPEN:
             if intake.is_ahead:
                 self._port.pause_reading()
             else:
@@ -142,11 +147,11 @@ class WebSocketStream:
     def _on_event(self, event: FrameEvent) -> None:
         kind = type(event)
         if kind is TextReceived:
-            self._take(Kind.TEXT, event.text)  # type: ignore[union-attr]
+            self._take(TEXT, event.text)  # type: ignore[union-attr]
         elif kind is BytesReceived:
-            self._take(Kind.BYTES, event.data)  # type: ignore[union-attr]
+            self._take(BYTES, event.data)  # type: ignore[union-attr]
         elif isinstance(event, PingReceived):
-            if self._phase is Phase.OPEN:
+            if self._phase is OPEN:
                 self._write(frames.encode_pong(event.data))
         elif isinstance(event, CloseReceived):
             self._close_received(event)
@@ -154,7 +159,7 @@ class WebSocketStream:
             self._fail(event.error)
 
     def _take(self, kind: Kind, payload: str | bytes) -> None:
-        if self._phase is not Phase.OPEN:
+        if self._phase is not OPEN:
             return  # RFC 6455, 1.4: what comes after our close frame is discarded
         self._pulse.note_finished()
         if self._bucket and not self._bucket.take(self._gateway.loop.time()):
@@ -166,7 +171,7 @@ class WebSocketStream:
             self._gate.wait(kind, payload)
 
     def _close_received(self, event: CloseReceived) -> None:
-        if self._phase is Phase.OPEN:
+        if self._phase is OPEN:
             self._code = event.code
             self._port.write(frames.encode_close(event.code))
         self._port.close()
@@ -184,7 +189,7 @@ class WebSocketStream:
 
     def paused_writing(self) -> None:
         """Learn that the client reads slowly: direct sends wait from now on."""
-        if self._phase is not Phase.OPEN:
+        if self._phase is not OPEN:
             return
         self._pulse.stall(self._gateway.deadlines.now, self._port.unsent())
         self._gateway.inbox.congest(self.channel)
@@ -202,7 +207,7 @@ class WebSocketStream:
     def _submit(self, kind: Kind, payload: Any) -> None:
         order = self._gate.number()
         body = encode_socket(Incoming(self.channel, self._path, order), kind, payload)
-        if kind is Kind.DISCONNECT:
+        if kind is DISCONNECT:
             self._pending_disconnect = body
         self._gateway.submit(self.receive_channel or CHANNELS[kind], self, order, body)
 
@@ -212,7 +217,7 @@ class WebSocketStream:
         while waiting := gate.next():
             self._submit(*waiting)
         self._read_on()
-        if self._phase is Phase.ENDED and self._pending_disconnect is not None and gate.done == gate.sent:
+        if self._phase is ENDED and self._pending_disconnect is not None and gate.done == gate.sent:
             self._gateway.forget(self)
 
     # --- from the workers --------------------------------------------------------------------------------------------
@@ -224,10 +229,10 @@ class WebSocketStream:
         except DecodeError as error:
             logger.error("a message for %s was dropped: %s", self.channel, error)  # noqa: TRY400
             return
-        was_pending = self._phase is Phase.PENDING
+        was_pending = self._phase is PENDING
         if was_pending and not self._decide(reply):
             return
-        if self._phase is Phase.OPEN:
+        if self._phase is OPEN:
             if reply.reject is not None:  # too late to reject: the consumer of the connect failed after an answer
                 self.close(1011 if reply.reject.status >= 500 else 1008)
                 return
@@ -260,7 +265,7 @@ class WebSocketStream:
         self._intake = pending.open(limits, self._gate)
         self._pending = None
         self.receive_channel = reply.receive_channel
-        self._phase = Phase.OPEN
+        self._phase = OPEN
         self._pulse = Pulse(now)
         self._port.write(answer)
         self._port.log("connected", 101)
@@ -283,14 +288,14 @@ class WebSocketStream:
             self._write(frames.encode_text(text) if text is not None else frames.encode_bytes(data or b""))
 
     def _write(self, frame: bytes) -> None:
-        port = self._port
-        unsent = port.unsent()
+        sink = self._port.sink
+        unsent = sink.get_write_buffer_size()
         if unsent > self._gateway.limits.websocket.unsent:
             self.close(1013, "slow reader")
-            return
-        port.write(frame)
-        if self._pulse.is_stalled:
-            self._pulse.note_backlog(self._gateway.deadlines.now, unsent, port.unsent())
+        elif not sink.is_closing():
+            sink.write(frame)
+            if unsent and self._pulse.is_stalled:
+                self._pulse.note_backlog(self._gateway.deadlines.now, unsent, sink.get_write_buffer_size())
 
     def on_group(self, message: GroupMessage) -> None:
         """Take a group message. Until the connect consumer is done it is held, so that its own frames come first."""
@@ -300,26 +305,30 @@ class WebSocketStream:
             else:
                 self._held.append(message)
             return
-        if self._phase is Phase.PENDING and message.has_frame and self._accept(SocketReply()):
-            self._read_on()
-        if self._phase is not Phase.OPEN:
+        if self._phase is not OPEN and not self._is_accepted_by(message):
             return
         if message.has_frame:
-            packed = message.compressible and self._deflates
-            self._write(message.packed if packed else message.plain)
+            self._write(message.packed if message.compressible and self._deflates else message.plain)
         if message.close_code:
             self.close(message.close_code, message.reply.reason or "")
 
+    def _is_accepted_by(self, message: GroupMessage) -> bool:
+        """Whether a group's frame decides what the consumer of the connect has left open."""
+        if self._phase is not PENDING or not message.has_frame or not self._accept(SocketReply()):
+            return False
+        self._read_on()
+        return self._phase is OPEN
+
     def on_event(self, body: bytes) -> None:
         """Take a typed group message: it goes to the consumer, through the gate."""
-        if self._phase > Phase.OPEN:
+        if self._phase > OPEN:
             return
         if self._gate.open and self._held is None:
-            self._submit(Kind.EVENT, body)
+            self._submit(EVENT, body)
         elif self._gate.events >= self._gateway.limits.websocket.events:
             self.close(1013, "too many events")
         else:
-            self._gate.wait(Kind.EVENT, body)
+            self._gate.wait(EVENT, body)
 
     def on_done(self, order: int) -> None:
         """Open the gate."""
@@ -338,13 +347,13 @@ class WebSocketStream:
     def on_abandoned(self, item: Abandoned) -> None:
         """Close: a message of this connection will never be consumed. Its disconnect is still told."""
         is_expired = item.reason == "expired"
-        if is_expired and self._phase in (Phase.PENDING, Phase.ENDED):
+        if is_expired and self._phase in (PENDING, ENDED):
             self._forget_untold()
-        if self._phase is Phase.PENDING:
+        if self._phase is PENDING:
             self._reject(Rejection(504 if is_expired else 500))
-        elif self._phase is Phase.OPEN and self.receive_channel and item.reason == "lost":
+        elif self._phase is OPEN and self.receive_channel and item.reason == "lost":
             self.close(1012, "service restart")
-        elif self._phase is Phase.OPEN:
+        elif self._phase is OPEN:
             self.close(1011, "the application failed")
         self.on_done(item.order)
 
@@ -359,11 +368,11 @@ class WebSocketStream:
         if self._pending_disconnect and item.order == self._gate.sent and not is_gone:
             self._gateway.deadlines.put(self, RETRY_DISCONNECT)
             return
-        if item.order == 0 and self._phase in (Phase.PENDING, Phase.ENDED):
+        if item.order == 0 and self._phase in (PENDING, ENDED):
             self._forget_untold()
-        if self._phase is Phase.PENDING:
+        if self._phase is PENDING:
             self._reject(Rejection(503, [(b"retry-after", b"5")]))
-        elif self._phase is Phase.OPEN:
+        elif self._phase is OPEN:
             self.close(1012 if is_gone else 1013, "service restart" if is_gone else "full")
         self._gate.finish(item.order)
         self._next()
@@ -381,12 +390,12 @@ class WebSocketStream:
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame and wait a little for the client's."""
-        if self._phase is Phase.PENDING:
+        if self._phase is PENDING:
             self._reject(Rejection(503 if code in (1012, 1013) else 403))
-        if self._phase is not Phase.OPEN:
+        if self._phase is not OPEN:
             return
         frame = frames.encode_close(code, _short(reason))
-        self._phase = Phase.CLOSING
+        self._phase = CLOSING
         self._code = code
         self._port.write(frame)
         self._port.resume_reading()
@@ -397,14 +406,14 @@ class WebSocketStream:
 
     def _end(self) -> None:
         """Let everything go but the record, and tell the application."""
-        if self._phase is Phase.ENDED:
+        if self._phase is ENDED:
             return
-        if self._phase is not Phase.PENDING:
+        if self._phase is not PENDING:
             self._read_rest()
             if self._intake is None:
                 return  # ended meanwhile: its close frame was among the rest
             self._port.log("disconnected", self._code)
-        self._phase = Phase.ENDED
+        self._phase = ENDED
         self._intake = None
         self._pending = None
         self._held = None
@@ -415,26 +424,26 @@ class WebSocketStream:
         if self._pending_disconnect is not None:
             self._gateway.forget(self)
         elif self._gate.open:
-            self._submit(Kind.DISCONNECT, self._code)
+            self._submit(DISCONNECT, self._code)
         else:
-            self._gate.wait(Kind.DISCONNECT, self._code)
+            self._gate.wait(DISCONNECT, self._code)
 
     def _read_rest(self) -> None:
         """Parse what had arrived before the end: the client sent it, so its consumer gets it."""
-        if self._intake and self._phase is Phase.OPEN:
+        if self._intake and self._phase is OPEN:
             for event in self._intake.read_rest():
                 self._on_event(event)
 
     def on_due(self, now: float) -> float | None:
         """Look which time is over: see `WebSocketLimits`."""
-        if self._phase is Phase.OPEN:
+        if self._phase is OPEN:
             return self._check_alive(now)
         limits = self._gateway.limits.websocket
-        if self._phase is Phase.PENDING:
+        if self._phase is PENDING:
             if now - self._since < limits.connect_timeout:
                 return limits.connect_timeout - (now - self._since)
             self._reject(Rejection(504))
-        elif self._phase is Phase.CLOSING:
+        elif self._phase is CLOSING:
             if now - self._since < limits.close_timeout:
                 return limits.close_timeout - (now - self._since)
             self._port.abort()
@@ -457,7 +466,7 @@ class WebSocketStream:
             self._end()
         elif verdict is not Verdict.ALIVE:
             self.close(*_CLOSES[verdict])
-        return pulse.patience(limits, now) if self._phase is Phase.OPEN else None
+        return pulse.patience(limits, now) if self._phase is OPEN else None
 
 
 def _short(reason: str) -> str:
