@@ -128,6 +128,20 @@ def test_a_consumer_is_callable():
         route("a", 5)
 
 
+def generator(message):
+    yield
+
+
+async def agenerator(message):
+    yield
+
+
+@pytest.mark.parametrize("consumer", [generator, agenerator, "tests.test_routing.generator"])
+def test_a_consumer_that_would_never_run(consumer):
+    with pytest.raises(ImproperlyConfigured, match=r"generator at .* has a yield"):
+        route("a", consumer)
+
+
 def test_a_route_can_be_read():
     assert str(route(["a", "b"], "tests.test_routing.one", path="^/x")) == "a/b (path=^/x) -> tests.test_routing.one"
     assert str(route("a", Chat)) == "a -> tests.test_routing.Chat"

@@ -90,6 +90,14 @@ def test_a_view_is_no_consumer(view):
         Router([path("ws/", view)])
 
 
+def test_a_generator_is_no_consumer():
+    def consumer(message):
+        yield
+
+    with pytest.raises(ImproperlyConfigured, match="has a yield"):
+        Router([path("x/", consumer)])
+
+
 def test_a_pattern_can_be_read():
     assert str(PathEntry(path("ws/<room>/", one))) == "path ws/<room>/"
 

@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
 from fairway.channel import Message
-from fairway.url_routing import PathEntry
+from fairway.url_routing import PathEntry, check_no_generator
 
 Consumer = Callable[..., Any]
 Match = tuple[Consumer, dict[str, Any]]
@@ -314,6 +314,7 @@ def _resolve_consumer(consumer: Consumer | str) -> Consumer:
     if not callable(consumer):
         msg = f"a consumer is a callable or its dotted path, not {type(consumer).__name__}: {consumer!r:.100}"
         raise ImproperlyConfigured(msg)
+    check_no_generator(consumer)
     return consumer
 
 

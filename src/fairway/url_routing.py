@@ -13,6 +13,7 @@ keyword arguments. The target is
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -95,13 +96,25 @@ def channels_of(target: Any) -> set[str]:
     """Return the channels whose messages go to a target.
 
     Raises:
-        ImproperlyConfigured: it is a Django view.
+        ImproperlyConfigured: it is a Django view, or a generator function.
     """
     if hasattr(target, "view_class") or hasattr(target, "as_view"):
         msg = f"{target!r} is a Django view; a path() in ROUTING leads to a consumer or to fairway.include()"
         raise ImproperlyConfigured(msg)
+    check_no_generator(target)
     channel_names = getattr(target, "channel_names", None)
     return set(channel_names()) if callable(channel_names) else set(FUNCTION_CHANNELS)
+
+
+def check_no_generator(consumer: Any) -> None:
+    """Let nobody route to a function with a `yield`: calling it runs nothing, and nobody iterates over its result.
+
+    Raises:
+        ImproperlyConfigured: it is one.
+    """
+    if inspect.isgeneratorfunction(consumer) or inspect.isasyncgenfunction(consumer):
+        msg = f"the consumer {consumer!r} has a yield, so calling it would do nothing; send what it yields instead"
+        raise ImproperlyConfigured(msg)
 
 
 def _is_routing(target: Any) -> bool:
