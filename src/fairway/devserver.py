@@ -91,8 +91,9 @@ class DevServer:
                 worker_ready.send(worker)
             self._runner.run(self._serve())
         finally:
+            deadline = time.monotonic() + GRACE
             for worker in self._workers:
-                worker.stop(GRACE)
+                worker.stop(max(0.0, deadline - time.monotonic()))
             self._runner.close()
             self._stopped.set()
             atexit.unregister(self._stop_at_exit)
