@@ -192,7 +192,8 @@ class HttpStream:
         self._since = self._gateway.deadlines.now
         if self._phase is Phase.RESPONDING:
             if reply.status is not None:
-                logger.error("a second response for %s %r: the first is cut", self._request.method, self._scope.path)
+                what = "the response to %s %r is cut: its view failed, or began another response"
+                logger.error(what, self._request.method, self._scope.path)
                 self._cut()
                 return
             self._chunk(reply.content or b"", more=bool(reply.more_content))
