@@ -108,7 +108,8 @@ def test_staticfiles_must_not_hide_runserver(settings):
 
 def test_a_server_that_is_not_installed(settings, monkeypatch):
     settings.CHANNEL_LAYERS = {"default": GOOD}
-    monkeypatch.setitem(sys.modules, "fairway.server", None)
+    monkeypatch.delitem(sys.modules, "fairway.server", raising=False)
+    monkeypatch.setitem(sys.modules, "fairway.server.listener", None)
 
     (warning,) = check_runserver()
     assert warning.id == "fairway.W002"

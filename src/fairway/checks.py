@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from fairway.application import WEBSOCKET_CHANNELS
 from fairway.conf import channel_layers
-from fairway.errors import InvalidLayerSetting, InvalidName, MissingExtra
+from fairway.errors import InvalidLayerSetting, InvalidName
 from fairway.layers.registry import LayerSetting, make_layer
 from fairway.names import check_not_reserved, check_readable
 from fairway.routing import Router
@@ -39,7 +39,7 @@ def why_no_server() -> str:
     try:
         importlib.import_module("fairway.server")
     except ImportError as error:
-        return f"{MissingExtra('the interface server', 'server')} ({error})"
+        return str(error)
     return ""
 
 

@@ -200,7 +200,10 @@ def test_plain_django(project, way):
         assert refused.value.response.status_code == 404
         assert program.stop(signal.SIGINT) == 0
         assert "serves HTTP and WebSocket" not in program.output()
-        reason = {"--noasgi": None, "no extra": "pip install 'fairway[server]' (not installed)"}
+        reason = {
+            "--noasgi": None,
+            "no extra": "(not installed) needs an extra that is not installed: pip install 'fairway[server]'",
+        }
         says = reason.get(way, "CHANNEL_LAYERS has no 'default'")
         assert ("WebSockets are not served" in program.output()) is (says is not None)
         assert says is None or says in program.output()
