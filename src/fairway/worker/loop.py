@@ -62,6 +62,8 @@ class Worker:
             for number in range(1, count + 1)
         ]
         self._executor = CoroutineExecutor(self._limits.coroutines)
+        self._busy: set[int] = set()
+        """The threads that hold a message."""
         self._stopping = threading.Event()
         self._reader: Reader | None = None
         self._dispatcher: Dispatcher | None = None
@@ -110,6 +112,7 @@ class Worker:
         return is_idle and has_ended
 
     def _work(self) -> None:
+        me = threading.get_ident()
         try:
             pause = FIRST_PAUSE
             while True:
@@ -124,10 +127,13 @@ class Worker:
                 if delivery is None:
                     return
                 pause = FIRST_PAUSE
+                self._busy.add(me)
                 self._consume(delivery)
-                # Others hold messages that they have begun. A thread that goes straight on to the next one keeps the
-                # interpreter for whole time slices, and their latency grows by a slice for each thread.
-                time.sleep(0)
+                self._busy.discard(me)
+                if self._busy:
+                    # Others hold messages that they have begun. A thread that goes straight on to the next one keeps
+                    # the interpreter for whole time slices, and their latency grows by a slice for each thread.
+                    time.sleep(0)
         finally:
             self._application.leave_thread()
 
