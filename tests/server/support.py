@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fairway.broker.effects import Delivery, Effect, Ending, SaveState, Send
+from fairway.broker.effects import Delivery, Effect, Ending, Grant, SaveState, Send
 from fairway.layers.base import Reader
 from fairway.layers.codec import decode_message, encode_message, pack_value
 from fairway.layers.memory import MemoryLayer
@@ -352,3 +352,37 @@ async def serving(
         await server.stop()
         layer.close()
         await asyncio.sleep(0)
+
+
+async def ask(house, *pieces, **options):
+    """A peer that has sent a request, and the request in a worker's hands."""
+    peer = await house.peer(*(pieces or (request(),)), **options)
+    return peer, await house.take("http.request")
+
+
+def post(size, **more):
+    """The head of a POST."""
+    return request(f"Content-Length: {size}", method="POST", **more)
+
+
+async def read_body(house, work):
+    """Read a body from its channel as a view does, and grant what was read."""
+    body = work.message.get("body", b"")
+    if not work.message.get("body_channel"):
+        return body
+    reader = house.layer.reader([work.message["body_channel"]])
+    more = True
+    while more:
+        delivery = await reader.areceive(5)
+        chunk = decode_message(delivery.body)
+        body += chunk.get("content", b"")
+        more = chunk.get("more_content", False)
+        reader.commit(delivery, [Grant(work.reply, len(chunk.get("content", b"")))])
+    reader.close()
+    return body
+
+
+async def begin(house, *lines):
+    """A peer whose handshake waits, and its connect."""
+    peer = await house.peer(upgrade(*lines))
+    return peer, await house.take("websocket.connect")

@@ -4,42 +4,13 @@ import asyncio
 
 import pytest
 
-from fairway.broker.effects import Grant
 from fairway.errors import ChannelFull, ChannelGone
 from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import DEFAULT_RULES, UNLIMITED, BrokerLimits, ChannelRule
-from tests.server.support import await_until, limits, request, serving
+from tests.server.support import ask, await_until, limits, post, request, serving
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
-
-
-async def ask(house, *pieces, **options):
-    """A peer that has sent a request, and the request in a worker's hands."""
-    peer = await house.peer(*(pieces or (request(),)), **options)
-    return peer, await house.take("http.request")
-
-
-def post(size, **more):
-    """The head of a POST."""
-    return request(f"Content-Length: {size}", method="POST", **more)
-
-
-async def read_body(house, work):
-    """Read a body from its channel as a view does, and grant what was read."""
-    body = work.message.get("body", b"")
-    if not work.message.get("body_channel"):
-        return body
-    reader = house.layer.reader([work.message["body_channel"]])
-    more = True
-    while more:
-        delivery = await reader.areceive(5)
-        chunk = decode_message(delivery.body)
-        body += chunk.get("content", b"")
-        more = chunk.get("more_content", False)
-        reader.commit(delivery, [Grant(work.reply, len(chunk.get("content", b"")))])
-    reader.close()
-    return body
 
 
 # --- who goes away ----------------------------------------------------------------------------------------------------

@@ -7,25 +7,9 @@ from websockets.asyncio.client import connect
 
 from fairway.broker.effects import Ending
 from fairway.layers.codec import unpack_value
-from tests.server.support import (
-    BINARY,
-    DEFLATE,
-    TEXT,
-    deflated,
-    frame,
-    limits,
-    request,
-    serving,
-    upgrade,
-)
+from tests.server.support import BINARY, DEFLATE, TEXT, begin, deflated, frame, limits, request, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
-
-
-async def begin(house, *lines):
-    """A peer whose handshake waits, and its connect."""
-    peer = await house.peer(upgrade(*lines))
-    return peer, await house.take("websocket.connect")
 
 
 # --- 3: the gate ----------------------------------------------------------------------------------------------------

@@ -2,24 +2,9 @@
 
 import pytest
 
-from tests.server.support import (
-    PING,
-    PONG,
-    TEXT,
-    await_until,
-    frame,
-    limits,
-    serving,
-    upgrade,
-)
+from tests.server.support import PING, PONG, TEXT, await_until, begin, frame, limits, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
-
-
-async def begin(house, *lines):
-    """A peer whose handshake waits, and its connect."""
-    peer = await house.peer(upgrade(*lines))
-    return peer, await house.take("websocket.connect")
 
 
 # --- 1: the handshake is left open ----------------------------------------------------------------------------------
