@@ -16,8 +16,7 @@
     │   ├── UnsupportedVersion     505 / 1002
     │   ├── FrameError             1002: a frame that breaks RFC 6455
     │   ├── InvalidData            1007: text that is not UTF-8
-    │   ├── MessageTooBig          1009: a message above the limit, inflated or not, or in too many fragments
-    │   └── RateExceeded           429 / 1008
+    │   └── MessageTooBig          1009: a message above the limit, inflated or not, or in too many fragments
     ├── BackendError               the backend's fault, or the way there
     │   ├── ChannelFull            the channel has no room; try later
     │   ├── ChannelGone            the connection that this very consumer answers has ended
@@ -127,13 +126,6 @@ class MessageTooBig(PeerError):
     """A WebSocket message above the limit in bytes (after inflating) or in fragments."""
 
     close_code = 1009
-
-
-class RateExceeded(PeerError):
-    """Too many connections or messages in a short time."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    close_code = 1008
 
 
 class BackendError(FairwayError):
