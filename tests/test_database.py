@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from fairway.database import close_connections, tend_connections
+from fairway.database import close_connections, opened_connections, tend_connections
 
 
 def in_a_thread(function):
@@ -32,7 +32,7 @@ def database(transactional_db, django_db_blocker):
 def test_inside_a_transaction_nothing_is_touched():
     with transaction.atomic():
         connection.close_at = time.monotonic() - 1
-        tend_connections()
+        tend_connections(opened_connections())
         assert connection.connection is not None
         connection.close_at = None
 
@@ -44,7 +44,7 @@ def test_a_connection_that_is_too_old_is_closed_and_its_queries_forgotten(databa
         open_connection()
         connection.queries_log.append({"sql": "SELECT 1"})
         connection.close_at = time.monotonic() - 1
-        tend_connections()
+        tend_connections(opened_connections())
         seen.extend([connection.connection, len(connection.queries_log)])
 
     in_a_thread(consume)
@@ -58,7 +58,7 @@ def test_queries_that_a_test_counts_are_kept(database):
         open_connection()
         with CaptureQueriesContext(connection) as queries:
             connection.cursor().execute("SELECT 1")
-            tend_connections()
+            tend_connections(opened_connections())
         seen.append(len(queries))
         connection.close()
 
@@ -73,7 +73,7 @@ def test_a_thread_that_ends_leaves_no_connection(database):
         open_connection()
         close_connections()
         seen.append(connection.connection)
-        tend_connections()
+        tend_connections(opened_connections())
 
     in_a_thread(consume)
     assert seen == [None]

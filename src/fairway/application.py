@@ -25,7 +25,7 @@ from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
 from fairway.channel import Message
 from fairway.conf import channel_layers
-from fairway.database import close_connections, tend_connections
+from fairway.database import close_connections, opened_connections, tend_connections
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
@@ -96,24 +96,31 @@ class ConsumerCall:
         self.message = message
         self.consumer = consumer
         self.kwargs = kwargs
-        self.is_coroutine = is_coroutine_consumer(consumer)
+        try:
+            self.is_coroutine = _is_coroutine_consumer(consumer)
+        except TypeError:  # it cannot be hashed
+            self.is_coroutine = is_coroutine_consumer(consumer)
 
     def run(self, outbox: Outbox) -> None:
         """Run a blocking consumer in this thread."""
-        tend_connections()
+        opened = opened_connections()
+        if opened:
+            tend_connections(opened)
         try:
             if consumer_started.receivers:
                 consumer_started.send(Worker, environ={})
             result = self.consumer(self.message, **self.kwargs)
-            if inspect.iscoroutine(result):  # a coroutine consumer that did not look like one
+            if result is not None and inspect.iscoroutine(result):  # a coroutine consumer that did not look like one
                 async_to_sync(_awaited)(result)
         finally:
             try:
-                outbox.save_state()
+                if outbox.state is not None:
+                    outbox.save_state()
             finally:
                 if consumer_finished.receivers:
                     consumer_finished.send_robust(Worker)
-                tend_connections()
+                if opened:
+                    tend_connections(opened)
 
     async def arun(self, outbox: Outbox) -> None:
         """Run a coroutine consumer. Blocking code that it awaits (the ORM) gets a thread of its own."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fairway.layers.base import Layer
 
 
+_UNKNOWN = object()
+
+
 def _text(name: str | bytes | None) -> str:
     return name.decode("ascii") if isinstance(name, bytes) else name  # type: ignore[return-value]  # checked at send
 
@@ -44,7 +47,7 @@ class Channel:
         protocol: what waits at the other end of a reply channel, where the name alone does not tell.
     """
 
-    __slots__ = ("_alias", "_layer", "_protocol", "name")
+    __slots__ = ("_alias", "_layer", "_protocol", "_sendable", "name")
 
     def __init__(
         self,
@@ -60,6 +63,8 @@ class Channel:
         if protocol is None and isinstance(self.name, str) and "!" in self.name:
             protocol = protocol_of(self.name)
         self._protocol = protocol
+        self._sendable: object = _UNKNOWN
+        """The name that was found to be one that may be sent to."""
 
     @property
     def channel_layer(self) -> Layer:
@@ -80,20 +85,24 @@ class Channel:
             InvalidName, InvalidMessage, MessageTooLarge: it cannot be sent, and why.
             ChannelFull, LayerUnavailable: it was to leave at once and could not.
         """
-        dispatch_effect(self._effect(content), self.channel_layer, immediately=immediately, timeout=timeout)
+        layer = self._layer or self.channel_layer
+        dispatch_effect(self._effect(content, layer), layer, immediately=immediately, timeout=timeout)
 
     async def asend(self, content: dict[str, Any], immediately: bool = False, *, timeout: float = 0) -> None:  # noqa: FBT001, FBT002
         """Do as `send`."""
-        await adispatch_effect(self._effect(content), self.channel_layer, immediately=immediately, timeout=timeout)
+        layer = self.channel_layer
+        await adispatch_effect(self._effect(content, layer), layer, immediately=immediately, timeout=timeout)
 
-    def _effect(self, content: dict[str, Any]) -> Send:
+    def _effect(self, content: dict[str, Any], layer: Layer) -> Send:
         if not isinstance(content, dict):
             msg = f"a message is a dict, not {type(content).__name__}: {content!r:.100}"
             raise TypeError(msg)
         if self._protocol is not None:
             check_reply(content, self._protocol)
-        name = check_not_reserved(check_channel(self.name), "channel")
-        effect = Send(name, encode_message(content, self.channel_layer.message_limits))
+        name = self.name
+        if name is not self._sendable:
+            self._sendable = check_not_reserved(check_channel(name), "channel")
+        effect = Send(name, encode_message(content, layer.message_limits))
         if "reply_channel" in content:
             _carry_connection(effect, content["reply_channel"])
         return effect
@@ -202,6 +211,10 @@ class Message:
     http_session: Any
     user: Any
 
+    # Defaults of the class: most messages never set them.
+    _reply: Channel | None = None
+    _state: ConnectionState | None = None
+
     def __init__(
         self,
         content: dict[str, Any],
@@ -214,8 +227,6 @@ class Message:
         self.channel_name = channel_name
         self.channel_layer = channel_layer
         self._envelope = envelope
-        self._reply: Channel | None = None
-        self._state: ConnectionState | None = None
 
     @property
     def channel(self) -> Channel:
@@ -228,12 +239,16 @@ class Message:
 
         Hence the `Any` in its type: nearly every consumer answers one, and knows it by its channel.
         """
-        if self._reply is None:
+        reply = self._reply
+        if reply is None:
             name = self.content.get("reply_channel")
             if not name:
                 return None
-            self._reply = Channel(name, channel_layer=self.channel_layer, protocol=protocol_of(self.channel_name))
-        return self._reply
+            reply = Channel(name, channel_layer=self.channel_layer, protocol=protocol_of(self.channel_name))
+            if self._envelope is not None and name == self._envelope.reply_channel:
+                reply._sendable = name  # noqa: SLF001  the server that named it made sure
+            self._reply = reply
+        return reply
 
     @property
     def id(self) -> str:

@@ -30,9 +30,14 @@ def _note(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
 connection_created.connect(_note, dispatch_uid="fairway.database")
 
 
-def tend_connections() -> None:
-    """Forget old queries, and close the connections of this thread that are broken or too old."""
-    for connection in _opened.by_alias.values():
+def opened_connections() -> dict[str, BaseDatabaseWrapper]:
+    """Return the connections that this thread has opened, by alias: the dict itself, which grows with them."""
+    return _opened.by_alias
+
+
+def tend_connections(opened: dict[str, BaseDatabaseWrapper]) -> None:
+    """Forget old queries, and close those of this thread's connections that are broken or too old."""
+    for connection in opened.values():
         if not connection.force_debug_cursor:  # a test that counts queries wants to see them
             connection.queries_log.clear()
         connection.close_if_unusable_or_obsolete()

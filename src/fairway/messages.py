@@ -10,6 +10,7 @@ What arrives from a server is not checked here: the server built it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
 from fairway.errors import InvalidMessage
@@ -147,6 +148,7 @@ class Protocol(Enum):
 _NAMES = (("websocket.", Protocol.WEBSOCKET), ("http.", Protocol.HTTP))
 
 
+@lru_cache(maxsize=1024)
 def protocol_of(channel: str | None) -> Protocol | None:
     """Say which protocol a channel belongs to by its name: one that a server delivers on, or one it answers on."""
     if channel:
@@ -273,10 +275,8 @@ _GROUP: Mapping[str, _Rule] = {
     "content": _BYTES,
     "more_content": _FLAG,
 }
-_TABLES: Mapping[Protocol, tuple[Mapping[str, _Rule], str]] = {
-    Protocol.WEBSOCKET: (_WEBSOCKET, "a reply to a WebSocket"),
-    Protocol.HTTP: (_HTTP, "a reply to an HTTP request"),
-}
+_TO_SOCKETS = Protocol.WEBSOCKET
+"""Looked up once: finding a member of an enum, and hashing it, costs as much as checking a message."""
 
 
 # --- the validators ----------------------------------------------------------------------------------------------
@@ -288,8 +288,10 @@ def check_reply(message: Mapping[str, Any], protocol: Protocol) -> None:
     Raises:
         InvalidMessage: a key that the protocol does not know, or a value of the wrong kind; the key is named.
     """
-    table, what = _TABLES[protocol]
-    _check(message, table, what)
+    if protocol is _TO_SOCKETS:
+        _check(message, _WEBSOCKET, "a reply to a WebSocket")
+    else:
+        _check(message, _HTTP, "a reply to an HTTP request")
 
 
 def check_group_message(message: Mapping[str, Any]) -> None:
@@ -318,7 +320,7 @@ def _check(message: Mapping[str, Any], table: Mapping[str, _Rule], what: str) ->
             problem = _problem(rule, value)
             if problem:
                 raise _invalid(what, key, problem)
-    if message.get("text") is not None and message.get("bytes") is not None:
+    if len(message) > 1 and message.get("text") is not None and message.get("bytes") is not None:
         raise _invalid(what, "bytes", "comes with a 'text': a frame is one or the other")
 
 

@@ -18,6 +18,7 @@ from fairway.limits import MessageLimits
 from fairway.worker.state import ConnectionState
 
 DEFAULT_LIMIT = MessageLimits().outbox
+_SENDS = (Send, GroupSend)
 
 
 class Outbox:
@@ -90,7 +91,7 @@ class Outbox:
 
         The run after a `ConsumeLater` is no repeat, hence the retries.
         """
-        if isinstance(effect, Send | GroupSend):
+        if isinstance(effect, _SENDS):
             envelope = self.delivery.envelope
             effect.id = f"{envelope.id}.{envelope.retries}.{len(self.elsewhere)}"
         return effect
@@ -102,7 +103,7 @@ current_outbox: ContextVar[Outbox | None] = ContextVar("fairway_outbox", default
 
 def effect_size(effect: Effect) -> int:
     """Return the bytes an effect holds in memory, as far as they matter."""
-    if isinstance(effect, Send | GroupSend):
+    if isinstance(effect, _SENDS):
         return len(effect.body)
     changes = getattr(effect, "changes", {})
     return sum(len(value) for value in changes.values() if value is not None)
@@ -115,7 +116,10 @@ def dispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, 
         MessageTooLarge: the outbox is full.
         ChannelFull, LayerUnavailable, DeliveryLost: it was published at once, and the layer says no.
     """
-    outbox = _open_outbox()
+    outbox = current_outbox.get()
+    if outbox is not None and not outbox.is_open:
+        _warn_late(outbox)
+        outbox = None
     if outbox is None:
         layer.publish(effect, timeout)
     elif not immediately:
@@ -128,7 +132,10 @@ def dispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, 
 
 async def adispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = False, timeout: float = 0) -> None:
     """Do as `dispatch_effect`."""
-    outbox = _open_outbox()
+    outbox = current_outbox.get()
+    if outbox is not None and not outbox.is_open:
+        _warn_late(outbox)
+        outbox = None
     if outbox is None:
         await layer.apublish(effect, timeout)
     elif not immediately:
@@ -139,13 +146,9 @@ async def adispatch_effect(effect: Effect, layer: Layer, *, immediately: bool = 
         await layer.apublish(effect, timeout)
 
 
-def _open_outbox() -> Outbox | None:
-    outbox = current_outbox.get()
-    if outbox is None or outbox.is_open:
-        return outbox
+def _warn_late(outbox: Outbox) -> None:
     text = (
         f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly; "
         "await what a consumer starts, or send with immediately=True before it ends"
     )
     warnings.warn(text, RuntimeWarning, stacklevel=4)
-    return None
