@@ -8,6 +8,7 @@
     │   ├── InvalidMessage         ValueError: a message that cannot travel, with the key that is wrong
     │   ├── MessageTooLarge        the encoded message is above the limit
     │   ├── InvalidLayerSetting    ValueError: CHANNEL_LAYERS or a layer URL
+    │   ├── CannotListen           OSError: an address on which a server cannot listen
     │   └── MissingExtra           ImportError: an optional dependency, with its pip line
     ├── PeerError                  the peer's fault: carries the HTTP status and the close code to answer with
     │   ├── BadRequest             400 / 1002
@@ -68,6 +69,18 @@ class MessageTooLarge(UsageError):
 
 class InvalidLayerSetting(UsageError, ValueError):
     """A layer's settings cannot be used. The text names the setting, the value and the remedy."""
+
+
+class CannotListen(UsageError, OSError):
+    """A server cannot listen on `bind`. The text says why, and the remedy; `errno` is the system's, if it said so."""
+
+    def __init__(self, bind: str, reason: str, errno: int | None = None) -> None:
+        super().__init__(errno, reason)
+        self.bind = bind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.bind}: {self.reason}"
 
 
 class MissingExtra(UsageError, ImportError):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fairway.errors import UsageError
 from fairway.limits import ServerLimits
 from fairway.server import Access, ServerConfig
 
@@ -13,6 +14,7 @@ from fairway.server import Access, ServerConfig
 def test_the_defaults():
     config = ServerConfig()
     assert (config.binds, config.root_path, config.trusted_origins) == (("127.0.0.1:8000",), "", ())
+    assert config.proxies == ()
     assert config.access_log is None
     assert config.limits == ServerLimits()
 
@@ -23,8 +25,13 @@ def test_it_is_frozen():
     access = Access(
         action="http", client="", method="GET", path="/", http_version="1.1", status=200, size=0, seconds=0.0
     )
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         access.path = "/other"
+
+
+def test_a_proxy_that_is_no_address_is_told_where_it_is_written():
+    with pytest.raises(UsageError, match="proxies: 'localhost' is neither an address nor a network"):
+        ServerConfig(proxies=["10.0.0.0/8", "localhost"])
 
 
 def test_a_server_imports_no_django():
