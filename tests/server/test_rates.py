@@ -36,6 +36,31 @@ def test_the_number_of_connections_of_one_address():
     assert (doorman.total, doorman._counts) == (0, {})
 
 
+def test_who_has_no_address_counts_in_the_total_only():
+    doorman = Doorman(RateLimits(connections=3, connections_per_address=1, connects=0, connects_burst=0))
+    assert [doorman.admit("") for _ in range(4)] == [True, True, True, False]
+    doorman.release("")
+    assert (doorman.total, doorman._counts, doorman.turned_away) == (2, {}, {"connections": 1})
+
+
+def test_a_full_house_is_told_once_until_a_tenth_is_gone(caplog):
+    doorman = Doorman(RateLimits(connections=20))
+    for _ in range(30):
+        doorman.admit("a")
+    assert [record.getMessage() for record in caplog.records] == [
+        "all 20 connections are taken; new ones are closed at once"
+    ]
+    doorman.release("a")
+    doorman.admit("a")
+    doorman.admit("a")
+    assert len(caplog.records) == 1
+    doorman.release("a")
+    doorman.release("a")
+    for _ in range(4):
+        doorman.admit("a")
+    assert len(caplog.records) == 2
+
+
 def test_the_rate_of_one_address(monkeypatch):
     monkeypatch.setattr(rates.time, "monotonic", lambda: 1.0)
     doorman = Doorman(RateLimits(connects=1, connects_burst=2))

@@ -8,13 +8,11 @@ no further.
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Literal, cast
-from urllib.parse import unquote_to_bytes
-
-from msgspec.structs import replace
+from typing import cast
 
 from fairway.errors import InvalidMessage, PeerError
-from fairway.server.config import Access
+from fairway.server.exchange import Exchange, Step, access_of, address_of, new_exchange
+from fairway.server.forwarding import Address
 from fairway.server.http_stream import HttpStream
 from fairway.server.outgoing import Scope
 from fairway.server.port import Pairs
@@ -37,11 +35,10 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_address",
-        "_began",
         "_events",
+        "_exchange",
         "_lingering",
         "_parser",
-        "_request",
         "_roster",
         "_stream",
         "_transport",
@@ -57,13 +54,13 @@ class Connection(asyncio.Protocol):
         self._roster = roster
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.sink = self._transport
-        self._address: tuple[str, int] | None = None
+        self._address: Address | None = None
+        """For whom the connection counts: its peer, or the client whose WebSocket a proxy carries on it."""
         self._parser: Http1Parser | None = None
         self._stream: HttpStream | WebSocketStream | None = None
         self._events: deque[HttpEvent] | None = None
-        self._request: RequestReceived | None = None
+        self._exchange: Exchange | None = None
         self._lingering = False
-        self._began = 0.0
         self._unsent = 0
         """How much of what is to be sent before the next step was left when somebody last looked."""
         self._writing_paused = False
@@ -77,7 +74,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless the doorman says no."""
         self.sink = self._transport = cast("asyncio.Transport", transport)
-        self._address = _address(transport.get_extra_info("peername"))
+        self._address = address_of(transport.get_extra_info("peername"))
         if not self._roster.opened(self, self._address):
             self._transport.abort()
             return
@@ -178,63 +175,54 @@ class Connection(asyncio.Protocol):
             self.pause_reading()
 
     def _begin(self, request: RequestReceived) -> None:
-        self._request = request
-        self._began = self._roster.gateway.loop.time()
-        self._roster.gateway.deadlines.drop(self)
+        roster, gateway = self._roster, self._roster.gateway
+        self._exchange = exchange = new_exchange(request, self._address, roster.proxies, gateway.loop.time())
+        gateway.deadlines.drop(self)
         try:
-            scope = self._scope(request)
+            server = address_of(self._transport.get_extra_info("sockname"))
+            scope = exchange.scope(server, gateway.config.root_path)
             if request.upgrade:
-                self._upgrade(request, scope)
+                roster.handshakes += 1
+                self._upgrade(exchange, scope)
             else:
-                self._stream = HttpStream(self._roster.gateway, self, request, scope)
+                roster.requests += 1
+                self._stream = HttpStream(gateway, self, request, scope)
         except PeerError as error:
             self._refuse(error)
 
-    def _scope(self, request: RequestReceived) -> Scope:
-        try:
-            path = unquote_to_bytes(request.path).decode()
-        except UnicodeDecodeError:
-            msg = "the path is not UTF-8"
-            raise PeerError(msg) from None
-        gateway = self._roster.gateway
-        return Scope(
-            reply_channel="",
-            path=path,
-            query_string=request.query,
-            headers=request.headers,
-            scheme="http" if not request.upgrade else "ws",
-            http_version=request.http_version,
-            client=self._address,
-            server=_address(self._transport.get_extra_info("sockname")),
-            root_path=gateway.config.root_path,
-            method=None if request.upgrade else request.method,
-        )
-
-    def _upgrade(self, request: RequestReceived, scope: Scope) -> None:
-        limits = self._roster.gateway.limits.websocket
-        shaken = handshake.parse(request, limits.window_bits)
-        host = handshake.header(request.headers, b"host") or b""
-        origin = handshake.header(request.headers, b"origin")
-        trusted = self._roster.gateway.config.trusted_origins
-        if not check_origin(origin, scheme=scope.scheme, host=host, trusted=trusted):
+    def _upgrade(self, exchange: Exchange, scope: Scope) -> None:
+        roster, gateway, headers = self._roster, self._roster.gateway, exchange.request.headers
+        limits = gateway.limits.websocket
+        shaken = handshake.parse(exchange.request, limits.window_bits)
+        host = exchange.host or handshake.header(headers, b"host") or b""
+        origin = handshake.header(headers, b"origin")
+        if not check_origin(origin, scheme=scope.scheme, host=host, trusted=gateway.config.trusted_origins):
             logger.warning("WebSocket %r refused: origin %r is not allowed for host %r", scope.path, origin, host)
-            self.respond(403, (), b"origin not allowed\n")
-            self.log("rejected", 403)
+            self._reject(403, (), b"origin not allowed\n")
             return
+        if roster.proxies.trusts(self._address):
+            if not roster.hand_over(exchange.client):
+                self._reject(429, ((b"retry-after", b"5"),), b"too many connections\n")
+                return
+            self._address = exchange.client
         parser, self._parser = self._parser, None
         self._transport.set_write_buffer_limits(high=limits.high_water)
         self._events = None
-        # Cookies and the like are not kept for the life of a socket.
-        self._request = replace(request, headers=[])
-        self._stream = WebSocketStream(self._roster.gateway, self, shaken, scope)
+        self._stream = WebSocketStream(gateway, self, shaken, scope)
+        exchange.shed()
         if parser and parser.leftover:
             self._stream.received(parser.leftover)
+
+    def _reject(self, status: int, headers: Pairs, content: bytes) -> None:
+        """Refuse a handshake that no worker hears of."""
+        self.respond(status, headers, content)
+        self.log(Step("rejected", status))
 
     def _refuse(self, error: PeerError) -> None:
         """Answer what is no request, or not one for us; nothing of it reaches a worker."""
         logger.debug("%s: %s", self._address, error.reason)
         self._write_error(error.status, error.reason, getattr(error, "headers", ()))
-        self.log("http", error.status)
+        self.log(Step("http", error.status))
 
     def finished(self) -> None:
         """Go on with the next request, or close: the response is complete."""
@@ -243,7 +231,7 @@ class Connection(asyncio.Protocol):
             self._linger()
             return
         self._stream = None
-        self._request = None
+        self._exchange = None
         if self._writing_paused:
             # A client that asks on and on and takes no answer would have them all kept here.
             self.pause_reading()
@@ -324,7 +312,8 @@ class Connection(asyncio.Protocol):
 
     def respond(self, status: int, headers: Pairs, content: bytes) -> None:
         """See `Port.respond`."""
-        request = cast("RequestReceived", self._request)
+        request = cast("Exchange", self._exchange).request
+        self._roster.refusals[status] += 1
         try:
             data = ResponseEncoder(request).whole(status, headers, content, keep_alive=False, date=self._roster.date())
         except InvalidMessage as error:
@@ -334,6 +323,7 @@ class Connection(asyncio.Protocol):
         self._write_last(data)
 
     def _write_error(self, status: int, text: str, headers: Pairs = ()) -> None:
+        self._roster.refusals[status] += 1
         self._write_last(error_response(status, text, headers=headers, date=self._roster.date()))
 
     def _write_last(self, data: bytes) -> None:
@@ -373,31 +363,15 @@ class Connection(asyncio.Protocol):
         """See `Port.abort`."""
         self._transport.abort()
 
-    def log(
-        self, action: Literal["http", "connecting", "connected", "rejected", "disconnected"], status: int, size: int = 0
-    ) -> None:
+    def log(self, step: Step) -> None:
         """See `Port.log`."""
-        access_log = self._roster.gateway.config.access_log
+        gateway = self._roster.gateway
+        if step.action == "disconnected":
+            self._roster.closes[step.status] += 1
+        access_log = gateway.config.access_log
         if access_log is None:
             return
-        request = self._request
-        now = self._roster.gateway.loop.time()
-        access = Access(
-            action=action,
-            client=f"{self._address[0]}:{self._address[1]}" if self._address else "",
-            method=request.method if request else "",
-            path=request.target.decode("latin-1") if request else "",
-            http_version=request.http_version if request else "",
-            status=status,
-            size=size,
-            seconds=now - self._began if request else 0.0,
-        )
         try:
-            access_log(access)
+            access_log(access_of(step, self._exchange, self._address, gateway.loop.time()))
         except Exception:
             logger.exception("the access log failed")
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    """Return host and port of a socket name; None for a Unix socket, which has neither."""
-    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -15,6 +15,7 @@ from msgspec import DecodeError
 from fairway.broker.effects import Abandoned, Envelope, Policy, Refused
 from fairway.errors import InvalidMessage, PeerError
 from fairway.names import new_channel
+from fairway.server.exchange import Step
 from fairway.server.fanout import GroupMessage
 from fairway.server.gateway import NO_STATE, Gateway
 from fairway.server.outgoing import BodyChunk, Incoming, Scope, encode
@@ -343,7 +344,7 @@ class HttpStream:
             self._send_chunk(BodyChunk(closed=True))
             self._body_channel = None
         self._gateway.forget(self)
-        self._port.log("http", self._status, self._size)
+        self._port.log(Step("http", self._status, self._size, self.channel))
         if read and self._gateway.inbox.has_reader("http.disconnect"):
             message = encode(Incoming(self.channel, self._scope.path))
             self._gateway.submit_extra(Envelope(f"{self.channel}.end", "http.disconnect", self.channel), message)

@@ -1,7 +1,9 @@
 """What a stream may do with its connection. HTTP/1.1 gives all of it; HTTP/2 will give one of its streams."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
+
+from fairway.server.exchange import Step
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -59,7 +61,5 @@ class Port(Protocol):
     def abort(self) -> None:
         """Close now, whatever waits."""
 
-    def log(
-        self, action: Literal["http", "connecting", "connected", "rejected", "disconnected"], status: int, size: int = 0
-    ) -> None:
+    def log(self, step: Step) -> None:
         """Write a line to the access log."""

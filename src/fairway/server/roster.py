@@ -1,10 +1,13 @@
 """The roster: who is connected to this server, who may come in, and what every connection needs."""
 
 import time
+from collections import Counter
 from email.utils import formatdate
 from typing import Generic, TypeVar
 
+from fairway.server.forwarding import Address
 from fairway.server.gateway import Gateway
+from fairway.server.proxies import Proxies
 from fairway.server.rates import Doorman
 
 C = TypeVar("C")
@@ -15,24 +18,46 @@ class Roster(Generic[C]):
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self.proxies = Proxies(gateway.config.proxies)
         self.connections: set[C] = set()
         self.stopping = False
+        self.requests = 0
+        """HTTP requests begun."""
+        self.handshakes = 0
+        """WebSocket handshakes begun."""
+        self.refusals: Counter[int] = Counter()
+        """HTTP answers that no response of an application was, by their status."""
+        self.closes: Counter[int] = Counter()
+        """WebSockets that have ended, by their close code."""
         self._doorman = Doorman(gateway.limits.rates)
         self._date = b""
         self._date_second = 0
 
-    def opened(self, connection: C, address: tuple[str, int] | None) -> bool:
+    @property
+    def turned_away(self) -> Counter[str]:
+        """Connections closed unheard, by the limit that did it."""
+        return self._doorman.turned_away
+
+    def opened(self, connection: C, peer: Address | None) -> bool:
         """Note a new connection; return whether it may stay."""
-        if self.stopping or not self._doorman.admit(address[0] if address else ""):
+        if self.stopping or not self._doorman.admit(self._counted(peer)):
             return False
         self.connections.add(connection)
         return True
 
-    def closed(self, connection: C, address: tuple[str, int] | None) -> None:
-        """Forget a connection."""
+    def closed(self, connection: C, address: Address | None) -> None:
+        """Forget a connection. `address` is that of its peer, or whom it was handed over to."""
         if connection in self.connections:
             self.connections.discard(connection)
-            self._doorman.release(address[0] if address else "")
+            self._doorman.release(self._counted(address))
+
+    def hand_over(self, client: Address | None) -> bool:
+        """Count a proxy's connection for the client whose WebSocket it carries; return whether that may have it."""
+        return self._doorman.enter(self._counted(client))
+
+    def _counted(self, address: Address | None) -> str:
+        """Return whom a connection counts for. A proxy stands for many, and a Unix socket for nobody knows whom."""
+        return "" if address is None or self.proxies.trusts(address) else address[0]
 
     def date(self) -> bytes:
         """Return the Date header's value; it changes once a second."""

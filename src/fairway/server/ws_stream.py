@@ -17,6 +17,7 @@ from msgspec import DecodeError
 
 from fairway.broker.effects import Abandoned, Refused
 from fairway.errors import InvalidMessage, PeerError
+from fairway.server.exchange import Step
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gate import Gate, Kind
 from fairway.server.gateway import NO_STATE, Gateway
@@ -108,7 +109,7 @@ class WebSocketStream:
         scope.subprotocols = request.subprotocols
         gateway.submit("websocket.connect", self, scope.order, encode(scope))
         gateway.deadlines.put(self, limits.websocket.connect_timeout)
-        port.log("connecting", 0)
+        port.log(Step("connecting", 0, 0, self.channel))
 
     # --- from the socket ---------------------------------------------------------------------------------------------
 
@@ -268,14 +269,14 @@ class WebSocketStream:
         self._phase = OPEN
         self._pulse = Pulse(now)
         self._port.write(answer)
-        self._port.log("connected", 101)
+        self._port.log(Step("connected", 101, 0, self.channel))
         self._gateway.deadlines.put(self, self._pulse.patience(limits, now))
         return True
 
     def _reject(self, rejection: Rejection) -> None:
         self._gate.drop()  # events of its groups; no frame of the client was read
         self._port.respond(rejection.status, rejection.headers, rejection.content)
-        self._port.log("rejected", rejection.status)
+        self._port.log(Step("rejected", rejection.status, 0, self.channel))
         self._end()
 
     def _send(self, text: str | None, data: bytes | None) -> None:
@@ -412,7 +413,7 @@ class WebSocketStream:
             self._read_rest()
             if self._intake is None:
                 return  # ended meanwhile: its close frame was among the rest
-            self._port.log("disconnected", self._code)
+            self._port.log(Step("disconnected", self._code, 0, self.channel))
         self._phase = ENDED
         self._intake = None
         self._pending = None
