@@ -171,7 +171,7 @@ def test_what_comes_back_to_a_process_that_is_gone_is_lost():
     session = desk.session("view!", demand=1)
     desk.send("view!1")
     desk.commit(session, desk.delivered[session][0], ending=Ending.LATER)
-    desk.do(desk.broker.close_session, session)
+    desk.do(desk.broker.close_session, session, 0)
     desk.tick(1)
     assert desk.mislaid() == ["lost"]
     assert (desk.post.held, desk.post.boxes()) == (0, {})

@@ -288,9 +288,9 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.line(letter.channel).insert(0, letter)
         if held and "view!" in held["channels"] and not self.is_read("view!"):
             self.abolish_view()
-        self.do(self.broker.close_session, session)
+        self.do(self.broker.close_session, session, self.now)
         if again:
-            self.do(self.broker.close_session, session)
+            self.do(self.broker.close_session, session, self.now)
 
     def abolish_view(self) -> None:
         waiting = {id(letter): token for token, (place, letter) in self.tokens.items() if place == "line"}

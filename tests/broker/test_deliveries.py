@@ -67,8 +67,8 @@ def test_what_a_dead_session_held_comes_first_and_in_order():
         desk.send("a", bytes([value]))
     desk.demand(other, 2)
     idle = desk.session("a", demand=2)
-    desk.do(desk.broker.close_session, dead)
-    desk.do(desk.broker.close_session, dead)
+    desk.do(desk.broker.close_session, dead, 0)
+    desk.do(desk.broker.close_session, dead, 0)
     assert (desk.bodies(other), desk.bodies(idle)) in [
         ([b"\3", b"\0"], [b"\1", b"\2"]),
         ([b"\3", b"\1"], [b"\0", b"\2"]),
@@ -82,7 +82,7 @@ def test_a_dead_session_commits_nothing():
     owner, dead = desk.owner(), desk.session("a", demand=1)
     desk.send("a")
     [delivery] = desk.delivered[dead]
-    desk.do(desk.broker.close_session, dead)
+    desk.do(desk.broker.close_session, dead, 0)
     desk.taken()
     with pytest.raises(DeliveryLost):
         desk.commit(dead, delivery, Send("s1!a", b"x"), Send("b", b"x"), GroupSend("g", b"x"), ending=Ending.LATER)
@@ -101,7 +101,7 @@ def test_what_may_not_run_again_is_told_to_its_connection(policy, reason, attemp
     owner = desk.owner()
     desk.submit(owner, order=7, policy=policy)
     for _ in range(attempts):
-        desk.do(desk.broker.close_session, desk.session("w", demand=1))
+        desk.do(desk.broker.close_session, desk.session("w", demand=1), 0)
     assert desk.mislaid() == [reason]
     assert desk.drain(owner) == [Abandoned("s1!c1", 7, reason, attempts)]
     assert (len(desk.post.dead), desk.post.held, desk.post.boxes()) == (dead, 0, {})
@@ -128,10 +128,10 @@ def test_a_process_that_is_gone_leaves_nothing_of_its_channels():
     desk.submit(owner, "view!1", order=0)
     desk.submit(owner, "view!1", order=1)
     waiting = desk.send("view!2", deadline=9)
-    desk.do(desk.broker.close_session, twin)
+    desk.do(desk.broker.close_session, twin, 0)
     assert desk.drain(owner) == []
     desk.taken()
-    desk.do(desk.broker.close_session, session)
+    desk.do(desk.broker.close_session, session, 0)
     assert desk.drain(owner) == [
         Abandoned("s1!c1", 0, "lost", 2),
         Abandoned("s1!c1", 1, "lost", 1),
@@ -152,7 +152,7 @@ def test_expired_before_it_was_begun_and_never_afterwards():
     first = desk.take(session, now=4.9)
     assert desk.take(session, now=5.0) is None
     assert desk.drain(owner) == [Abandoned("s1!c1", 1, "expired", 1)]
-    desk.do(desk.broker.close_session, session)
+    desk.do(desk.broker.close_session, session, 0)
     desk.tick(99)
     again = desk.take(desk.session("w"), now=99)
     assert (again.body, again.envelope.attempt) == (first.body, 2)

@@ -27,6 +27,15 @@ def test_each_survives_the_wire_as_its_own_type(union):
     assert len({type(thing) for thing in things}) == len(union.__args__)
 
 
+@pytest.mark.parametrize("union", [Effect, Item], ids=["effects", "items"])
+def test_a_receiver_ignores_fields_that_it_does_not_know(union):
+    things = one_of_each(union)
+    longer = [[*msgspec.to_builtins(thing, builtin_types=(bytes,)), "of a later version"] for thing in things]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(longer), type=list[union]) == things
+    wire = msgspec.msgpack.encode([["send", "c", b"x"]])
+    assert msgspec.msgpack.decode(wire, type=list[Effect]) == [effects.Send("c", b"x")]
+
+
 def test_an_envelope_survives_the_wire():
     envelope = Envelope("i", "c", "s1!c1", 4, 2, Policy.ONCE, 9.5, {"k": b"v"}, 1)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(envelope), type=Envelope) == envelope

@@ -126,24 +126,13 @@ def test_a_sweep_drops_what_expired_and_a_single_reader_channel_as_a_whole():
     assert not one.drop_expired(letter(channel="read?x", expires=5.0), 6.0)
 
 
-def test_dead_letters_are_bounded_by_number_and_bytes():
-    one = post(dead_letters=3, dead_letter_bytes=10)
-    for size in (1, 1, 1, 1):
-        one.bury(letter(bytes(size)), "full")
-    assert (len(one.dead), one.dead_size) == (3, 3)
-    one.bury(letter(bytes(9)), "full")
-    assert [len(dead.body) for dead in one.dead] == [1, 9]
-    one.bury(letter(bytes(11)), "full")
-    assert (len(one.dead), one.dead_size) == (0, 0)
-
-
 def test_clear_keeps_what_is_read_and_empties_it():
     one = post(total=3)
     one.pin("c").put(letter())
     one.box("d").put(letter())
     one.held = 2
     one.wait("c", waiting(7))
-    one.bury(letter(), "full")
+    one.dead.bury(letter(), "full", 0.0)
     assert [sender.token for sender in one.clear()] == [7]
     assert (list(one.boxes()), one.held, one.crowd, len(one.dead)) == (["c"], 0, 0, 0)
     assert not one.box("c").letters

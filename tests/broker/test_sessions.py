@@ -39,8 +39,38 @@ def test_idle_readers_of_a_channel_take_turns():
     assert [sessions.idle_reader("a").id for _ in range(4)] == [1, 2, 1, 2]
     assert {sessions.idle_reader("b").id for _ in range(2)} == {2, 4}
     assert sessions.idle_reader("c") is None
-    sessions[1].paused = True
+    sessions.pause(1)
+    sessions.pause(99)
     assert {sessions.idle_reader("a").id for _ in range(3)} == {2}
+
+
+def test_an_idle_thread_goes_before_a_window():
+    sessions = Sessions()
+    for number, demand, reserve in ((1, 6, 6), (2, 7, 6), (3, 1, 0), (4, 6, 6)):
+        one = session(number, demand=demand)
+        one.reserve = reserve
+        sessions.open(one)
+    assert [sessions.idle_reader("a").id for _ in range(4)] == [2, 3, 2, 3]
+    sessions.close(2)
+    sessions.close(3)
+    assert [sessions.idle_reader("a").id for _ in range(4)] == [1, 4, 1, 4]
+    for number in (1, 4):
+        sessions[number].demand = 0
+    assert sessions.idle_reader("a") is None
+
+
+def test_a_paused_session_reads_nothing():
+    sessions = Sessions()
+    for number in (1, 2):
+        sessions.open(session(number, "a"))
+    assert (sessions.has_reader("a"), sessions.has_reader("b")) == (True, False)
+    sessions.pause(1)
+    assert sessions.has_reader("a")
+    sessions.pause(2)
+    sessions.pause(2)
+    assert not sessions.has_reader("a")
+    assert [sessions.close(number).id for number in (1, 2)] == [1, 2]
+    assert deep_counts(sessions) == deep_counts(Sessions())
 
 
 def test_closing_twice_and_leaving_no_trace():

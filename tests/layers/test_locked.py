@@ -37,7 +37,7 @@ def test_the_timekeeper_begins_when_something_waits_and_ends_with_the_layer(laye
 def test_the_timekeeper_is_woken_for_an_earlier_time_only(layer, monkeypatch):
     """Not by each of the thousand messages that pass while one waits."""
     ticks = []
-    monkeypatch.setattr(layer._locked, "_tick", lambda tick=layer._locked._tick: (ticks.append(1), tick())[1])
+    monkeypatch.setattr(layer.locked, "_tick", lambda tick=layer.locked._tick: (ticks.append(1), tick())[1])
     reader = layer.reader(["a"])
     layer.send("a", {})
     reader.commit(reader.receive(1), [Send("full", b"x")])
@@ -68,10 +68,10 @@ def test_waits_with_different_times_end_in_their_own(layer):
 
 def test_no_lock_is_held_while_others_are_called(layer):
     free = []
-    inbox = layer.inbox(["s1!"], lambda: free.append(layer._locked._lock.acquire(blocking=False)))
+    inbox = layer.inbox(["s1!"], lambda: free.append(layer.locked._lock.acquire(blocking=False)))
     layer.send("s1!a", {})
     assert free == [True]
-    layer._locked._lock.release()
+    layer.locked._lock.release()
     assert len(inbox.drain()) == 1
 
 
@@ -138,4 +138,4 @@ def test_an_interrupted_send_is_taken_back(layer, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         layer.send("full", {}, 5)
     assert layer.statistics().held_bytes == 0
-    assert layer._locked.waiting == {}
+    assert layer.locked.waiting == {}

@@ -52,7 +52,7 @@ def test_what_was_opened_and_closed_leaves_no_trace(layer):
         reader.receive(1)
         reader.close()
         inbox.close()
-    locked = layer._locked
+    locked = layer.locked
     assert (locked.readers, locked.callbacks, locked.waiting) == ({}, {}, {})
     left_out = frozenset({"_limits", "limits", "_rules", "_numbers", "_repeats", "dead"})
     assert deep_counts(layer.broker, left_out) == deep_counts(MemoryLayer(layer.broker.limits).broker, left_out)

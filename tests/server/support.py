@@ -298,7 +298,7 @@ class House:
             peer.writer.transport.abort()
         for task in self.tasks:
             task.cancel()
-        for reader in list(self.layer._locked.readers.values()):
+        for reader in list(self.layer.locked.readers.values()):
             reader.close()  # as if all workers had died: what the test held comes again
         self.reader = self.layer.reader(CHANNELS)
         self.work(lambda work: work.commit(*[{"status": 200}] if work.channel == "http.request" else []))

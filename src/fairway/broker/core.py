@@ -16,9 +16,12 @@ Who gets a message, and the left half of the picture, is the business of `delive
 Every command leaves what the shell must do in `signals`; the shell takes them with `take_signals` after each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from heapq import heappop, heappush
 
+from msgspec.structs import replace
+
+from fairway.broker.dead import DeadLetter
 from fairway.broker.deliveries import Deliveries
 from fairway.broker.effects import (
     Credit,
@@ -89,7 +92,7 @@ class Broker(Deliveries):
     def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
         envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
         if envelope.retries > self.limits.requeues:
-            self._bury((envelope, letter[1]), "retries")
+            self._bury((envelope, letter[1]), "retries", now)
             return
         for effect in outbox:
             if isinstance(effect, SaveState) and effect.channel == envelope.reply_channel:
@@ -113,7 +116,7 @@ class Broker(Deliveries):
             self._enqueue(letter, now, now + self.limits.commit_wait, 0)
         except ChannelFull:
             self.post.held += len(letter[1])
-            self._bury(letter, "full")
+            self._bury(letter, "full", now)
 
     def _carry(self, effect: Effect, effect_id: str, now: float) -> None:
         """Publish an effect that never waits for room."""
@@ -269,6 +272,29 @@ class Broker(Deliveries):
         if inbox:
             self.owners.tell(inbox, Refused(envelope.reply_channel, envelope.order, envelope.channel, reason))
 
+    # --- dead letters ------------------------------------------------------------------------------------------------
+
+    def requeue_dead(self, ids: Collection[str]) -> int:
+        """Put dead letters at the end of their channels, with a new history; return how many found room."""
+        return self.post.dead.remove(ids, self._revive)
+
+    def _revive(self, dead: DeadLetter) -> bool:
+        name = queue_name(dead.envelope.channel)
+        if self.post.is_gone(name) or not self.post.has_memory:
+            return False
+        box = self.post.box(name)
+        if box.full:
+            return False
+        # Its connection was told long ago that it is abandoned: the gate must hear nothing of it.
+        box.put((replace(dead.envelope, order=-1, attempt=1, retries=0, expires=None), dead.body))
+        self.post.held += len(dead.body)
+        self._hand_out(name)
+        return True
+
+    def drop_dead(self, ids: Collection[str]) -> int:
+        """Drop dead letters; return how many there were."""
+        return self.post.dead.remove(ids, lambda _: True)
+
     # --- time and trouble --------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
@@ -283,7 +309,7 @@ class Broker(Deliveries):
                 self.signals.append(Settled(waiting.token, "at capacity"))
             else:
                 self.post.held += len(waiting.letter[1])
-                self._bury(waiting.letter, "full")
+                self._bury(waiting.letter, "full", now)
         for name, expired in self.post.sweep(now):
             for envelope, _ in expired:
                 self._tell_abandoned(envelope, "expired")

@@ -1,8 +1,9 @@
 """Handing out: which session gets which message, and what becomes of what a lost session held.
 
 **Demand** is how many more deliveries a session would take right now: one for each idle thread, and what its window
-allows ahead. Deliveries are handed out only on demand, to idle sessions in turn, and from each session's channels in
-turn. While anybody idle reads a channel, its mailbox is empty, unless memory is short.
+allows ahead. Deliveries are handed out only on demand: to the sessions with an idle thread in turn, then to those whose
+window has room, and from each session's channels in turn. While anybody idle reads a channel, its mailbox is empty,
+unless memory is short.
 """
 
 from collections.abc import Collection, Sequence
@@ -39,14 +40,16 @@ class Deliveries:
         self.signals.clear()
         return signals
 
-    def open_session(self, channels: Collection[str]) -> int:
+    def open_session(self, channels: Collection[str], reserve: int = 0) -> int:
         """Open a session that reads `channels`, without demand yet; return its number.
+
+        `reserve` is how much of its demand is window only, with no thread behind it.
 
         Raises:
             InvalidName: a channel that cannot be read.
         """
         names = tuple(dict.fromkeys(map(check_readable, channels)))
-        session = Session(next(self._numbers), names, [self.post.pin(name) for name in names])
+        session = Session(next(self._numbers), names, [self.post.pin(name) for name in names], reserve)
         self.sessions.open(session)
         return session.id
 
@@ -77,18 +80,16 @@ class Deliveries:
 
     def pause(self, session_id: int) -> None:
         """Hand nothing more to the session. It still commits what it holds."""
-        session = self.sessions.get(session_id)
-        if session:
-            session.paused = True
+        self.sessions.pause(session_id)
 
-    def close_session(self, session_id: int) -> None:
+    def close_session(self, session_id: int, now: float) -> None:
         """End a session. What it held is delivered again, or becomes a dead letter, or is lost, by its policy."""
         session = self.sessions.close(session_id)
         if session is None:
             return
         back = []
         for delivery in session.leases.values():
-            if self._may_run_again(delivery):
+            if self._may_run_again(delivery, now):
                 envelope = delivery.envelope
                 again = envelope.for_another_run(attempt=envelope.attempt + 1, retries=envelope.retries)
                 back.append((again, delivery.body))
@@ -113,7 +114,7 @@ class Deliveries:
         self.delivered += 1
         self.signals.append(Deliver(session.id, delivery))
 
-    def _may_run_again(self, delivery: Delivery) -> bool:
+    def _may_run_again(self, delivery: Delivery, now: float) -> bool:
         """Decide about a delivery whose session is gone; what may not run again is told to its connection."""
         envelope = delivery.envelope
         if envelope.policy is Policy.ONCE:
@@ -121,7 +122,7 @@ class Deliveries:
             self._abandon(envelope, "lost")
             return False
         if envelope.attempt >= self.post.rule(queue_name(envelope.channel)).attempts:
-            self._bury((envelope, delivery.body), "attempts")
+            self._bury((envelope, delivery.body), "attempts", now)
             return False
         return True
 
@@ -169,9 +170,9 @@ class Deliveries:
                 self._hand_out(name)
         self.owners.admit_all()
 
-    def _bury(self, letter: Letter, reason: str) -> None:
+    def _bury(self, letter: Letter, reason: str, now: float) -> None:
         self.post.held -= len(letter[1])
-        self.post.bury(letter, reason)
+        self.post.dead.bury(letter, reason, now)
         self._abandon(letter[0], reason)
 
     def _abandon(self, envelope: Envelope, reason: str) -> None:

@@ -6,7 +6,9 @@
   application can put into a message body is ever mistaken for one.
 * A **signal** is what the broker tells the shell around it: the only way a pure broker can act on the world.
 
-All are msgspec structs: they cost a tenth of a dataclass to make, and encode themselves where a wire needs it.
+All are msgspec structs: they cost a tenth of a dataclass to make, and encode themselves where a wire needs it. Those
+that travel do so as arrays: a receiver ignores fields beyond those it knows, so new ones are added at the end, with a
+default.
 """
 
 from enum import IntEnum
@@ -25,7 +27,7 @@ class Policy(IntEnum):
     """Never delivered twice: its connection is told that it was lost."""
 
 
-class Envelope(Struct, gc=False):
+class Envelope(Struct, array_like=True, gc=False):
     """What travels beside a body.
 
     `order` is the message's place in its connection, -1 without one. `attempt` counts deliveries from 1.
@@ -56,7 +58,7 @@ class Envelope(Struct, gc=False):
         return replace(self, attempt=attempt, retries=retries, expires=expires)
 
 
-class Delivery(Struct, gc=False):
+class Delivery(Struct, array_like=True, gc=False):
     """A message handed to a worker, with the receipt that commits it."""
 
     envelope: Envelope
@@ -67,7 +69,7 @@ class Delivery(Struct, gc=False):
 # --- effects ---------------------------------------------------------------------------------------------------------
 
 
-class Send(Struct, gc=False, tag="send"):
+class Send(Struct, array_like=True, gc=False, tag="send"):
     """One message for one channel. `id` names it for good, so that a repeat is dropped; "" lets the broker choose."""
 
     channel: str
@@ -77,7 +79,7 @@ class Send(Struct, gc=False, tag="send"):
     id: str = ""
 
 
-class GroupSend(Struct, gc=False, tag="group"):
+class GroupSend(Struct, array_like=True, gc=False, tag="group"):
     """One message for all members of a group. `typed` ones go to the members' consumers, others to their sockets."""
 
     group: str
@@ -86,14 +88,14 @@ class GroupSend(Struct, gc=False, tag="group"):
     id: str = ""
 
 
-class SaveState(Struct, gc=False, tag="state"):
+class SaveState(Struct, array_like=True, gc=False, tag="state"):
     """Changes to a connection's state, packed per key; None removes the key."""
 
     channel: str
     changes: dict[str, bytes | None]
 
 
-class Grant(Struct, gc=False, tag="grant"):
+class Grant(Struct, array_like=True, gc=False, tag="grant"):
     """Allow the server to send `size` more body bytes of the request behind `channel`."""
 
     channel: str
@@ -115,14 +117,14 @@ class Ending(IntEnum):
 # --- what a server reads from its inbox ------------------------------------------------------------------------------
 
 
-class Frame(Struct, gc=False, tag="frame"):
+class Frame(Struct, array_like=True, gc=False, tag="frame"):
     """A message for one connection."""
 
     channel: str
     body: bytes
 
 
-class GroupFrame(Struct, gc=False, tag="group"):
+class GroupFrame(Struct, array_like=True, gc=False, tag="group"):
     """A group message; the server takes it to every member it holds. `typed` ones go through each member's gate."""
 
     group: str
@@ -131,14 +133,14 @@ class GroupFrame(Struct, gc=False, tag="group"):
     id: str
 
 
-class Done(Struct, gc=False, tag="done"):
+class Done(Struct, array_like=True, gc=False, tag="done"):
     """The connection's messages up to and including `order` are consumed."""
 
     channel: str
     order: int
 
 
-class Add(Struct, gc=False, tag="add"):
+class Add(Struct, array_like=True, gc=False, tag="add"):
     """The connection joins a group. `generation` is what `leave` must name when the last local member has left."""
 
     group: str
@@ -146,21 +148,21 @@ class Add(Struct, gc=False, tag="add"):
     generation: int
 
 
-class Discard(Struct, gc=False, tag="discard"):
+class Discard(Struct, array_like=True, gc=False, tag="discard"):
     """The connection leaves a group."""
 
     group: str
     channel: str
 
 
-class State(Struct, gc=False, tag="state"):
+class State(Struct, array_like=True, gc=False, tag="state"):
     """The connection's state changes."""
 
     channel: str
     changes: dict[str, bytes | None]
 
 
-class Abandoned(Struct, gc=False, tag="abandoned"):
+class Abandoned(Struct, array_like=True, gc=False, tag="abandoned"):
     """The message will not be consumed.
 
     `reason` is "attempts" or "retries" (used up), "lost" (its worker died and it may not run twice), or "expired" (no
@@ -173,7 +175,7 @@ class Abandoned(Struct, gc=False, tag="abandoned"):
     attempts: int
 
 
-class Refused(Struct, gc=False, tag="refused"):
+class Refused(Struct, array_like=True, gc=False, tag="refused"):
     """A message that the server submitted was not taken: no room ("capacity"), or its one reader is gone ("gone")."""
 
     channel: str
@@ -182,20 +184,20 @@ class Refused(Struct, gc=False, tag="refused"):
     reason: str
 
 
-class Credit(Struct, gc=False, tag="credit"):
+class Credit(Struct, array_like=True, gc=False, tag="credit"):
     """The worker took `size` bytes of the request body; so many more may travel."""
 
     channel: str
     size: int
 
 
-class OwnerGone(Struct, gc=False, tag="owner_gone"):
+class OwnerGone(Struct, array_like=True, gc=False, tag="owner_gone"):
     """The process that owned the channels below `prefix` has died."""
 
     prefix: str
 
 
-class Ask(Struct, gc=False, tag="ask"):
+class Ask(Struct, array_like=True, gc=False, tag="ask"):
     """A question only the owner of the connections can answer: "members" of a group, "state" of a channel."""
 
     token: int
@@ -203,7 +205,41 @@ class Ask(Struct, gc=False, tag="ask"):
     about: str
 
 
-Item = Frame | GroupFrame | Done | Add | Discard | State | Abandoned | Refused | Credit | OwnerGone | Ask
+class Severed(Struct, array_like=True, gc=False, tag="severed"):
+    """The broker cannot be reached now: what is submitted reaches nobody until `Renewed`. Told by the owner's shell."""
+
+
+class Renewed(Struct, array_like=True, gc=False, tag="renewed"):
+    """The broker knows nothing of this owner any more, since it lost its memory or its line, or is another one.
+
+    What came before this item is of the old broker, what comes after it of the new one. The owner announces its groups
+    and marks, and submits again what is not done: same id, attempt + 1. Told by the owner's shell.
+    """
+
+
+class Announced(Struct, array_like=True, gc=False, tag="announced"):
+    """The answer to `announce`: the owner is in the group. `generation` is what `leave` must name, as with `Add`."""
+
+    group: str
+    generation: int
+
+
+Item = (
+    Frame
+    | GroupFrame
+    | Done
+    | Add
+    | Discard
+    | State
+    | Abandoned
+    | Refused
+    | Credit
+    | OwnerGone
+    | Ask
+    | Severed
+    | Renewed
+    | Announced
+)
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 from fairway.broker.effects import (
     Add,
+    Announced,
     Answered,
     Ask,
     Discard,
@@ -183,6 +184,13 @@ class Owners:
             self.tell(inbox, Add(group, channel, self.directory.add(group, inbox.prefixes[0])))
         elif not owner_prefix(channel) or self._post.readers(owner_prefix(channel)):
             self.directory.add(group, channel)
+
+    def announce(self, owner: int, groups: Iterable[str]) -> None:
+        """Put an owner that has members in these groups into the directory again; it is told the generations."""
+        inbox = self._inboxes.get(owner)
+        if inbox:
+            for group in groups:
+                self.tell(inbox, Announced(group, self.directory.add(group, inbox.prefixes[0])))
 
     def discard(self, group: str, channel: str) -> None:
         """End a membership; for a connection its owner does it."""

@@ -7,37 +7,25 @@ Memory is bounded twice by `BrokerLimits.total`: what waits for a reader or is l
 """
 
 import re
-from collections import deque
 from fnmatch import translate
 
-from msgspec import Struct
-
-from fairway.broker.effects import Envelope
+from fairway.broker.dead import DeadLetters
 from fairway.broker.mailbox import Letter, Mailbox, Waiting
 from fairway.limits import BrokerLimits, ChannelRule
 from fairway.names import owner_prefix
 
 
-class DeadLetter(Struct, gc=False):
-    """A message that nobody could consume: `reason` is "attempts", "retries", or "full"."""
-
-    envelope: Envelope
-    body: bytes
-    reason: str
-
-
 class Post:
     """Channel name -> mailbox, and what holds for all of them together."""
 
-    __slots__ = ("_boxes", "_limits", "_pins", "_rules", "crowd", "dead", "dead_size", "expired", "held", "starved")
+    __slots__ = ("_boxes", "_limits", "_pins", "_rules", "crowd", "dead", "expired", "held", "starved")
 
     def __init__(self, limits: BrokerLimits) -> None:
         self._limits = limits
         self._rules = [(re.compile(translate(pattern)).match, rule) for pattern, rule in limits.rules]
         self._boxes: dict[str, Mailbox] = {}
         self._pins: dict[str, int] = {}
-        self.dead: deque[DeadLetter] = deque()
-        self.dead_size = 0
+        self.dead = DeadLetters(limits.dead_letters, limits.dead_letter_bytes)
         self.held = 0
         """Bytes of all bodies that wait anywhere or are leased. Dead letters have a bound of their own."""
         self.crowd = 0
@@ -199,14 +187,6 @@ class Post:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def bury(self, letter: Letter, reason: str) -> None:
-        """Keep a dead letter; the oldest ones go when there are too many, in number or in bytes."""
-        limits = self._limits
-        self.dead.append(DeadLetter(letter[0], letter[1], reason))
-        self.dead_size += len(letter[1])
-        while self.dead and (len(self.dead) > limits.dead_letters or self.dead_size > limits.dead_letter_bytes):
-            self.dead_size -= len(self.dead.popleft().body)
-
     def clear(self) -> list[Waiting]:
         """Drop all messages; return those whose senders wait."""
         waiting = [waiting for box in self._boxes.values() for waiting in box.waiting]
@@ -217,7 +197,7 @@ class Post:
             box.size = 0
             box.sweep = None
         self.dead.clear()
-        self.dead_size = self.held = self.crowd = 0
+        self.held = self.crowd = 0
         self.starved = False
         return waiting
 

@@ -7,15 +7,19 @@ from fairway.broker.mailbox import Mailbox
 
 
 class Session:
-    """One process's open line: its channels, its demand, and the deliveries it holds by receipt."""
+    """One process's open line: its channels, its demand, and the deliveries it holds by receipt.
 
-    __slots__ = ("_boxes", "_turn", "channels", "demand", "id", "leases", "paused")
+    `reserve` is the part of its demand that is window only: what no idle thread stands behind.
+    """
 
-    def __init__(self, session_id: int, channels: tuple[str, ...], boxes: list[Mailbox]) -> None:
+    __slots__ = ("_boxes", "_turn", "channels", "demand", "id", "leases", "paused", "reserve")
+
+    def __init__(self, session_id: int, channels: tuple[str, ...], boxes: list[Mailbox], reserve: int = 0) -> None:
         self.id = session_id
         self.channels = channels
         self._boxes = boxes
         self._turn = 0
+        self.reserve = reserve
         self.demand = 0
         self.paused = False
         self.leases: dict[int, Delivery] = {}
@@ -72,20 +76,43 @@ class Sessions:
         """Remove and return a session, or None when it is closed already."""
         session = self._open.pop(session_id, None)
         if session:
-            for channel in session.channels:
-                readers = self._readers[channel]
-                del readers[session_id]
-                if not readers:
-                    del self._readers[channel]
+            self._turn_away(session)
         return session
 
+    def pause(self, session_id: int) -> None:
+        """Let an open session read nothing any more; it keeps what it holds."""
+        session = self._open.get(session_id)
+        if session:
+            session.paused = True
+            self._turn_away(session)
+
+    def _turn_away(self, session: Session) -> None:
+        for channel in session.channels:
+            readers = self._readers.get(channel)
+            if readers:
+                readers.pop(session.id, None)
+                if not readers:
+                    del self._readers[channel]
+
+    def has_reader(self, channel: str) -> bool:
+        """Whether a session that is not paused reads `channel`. The only question that is asked without the lock."""
+        return channel in self._readers
+
     def idle_reader(self, channel: str) -> Session | None:
-        """Return an idle session that reads `channel`; the next call starts with another one."""
+        """Return a session that reads `channel` and would take a delivery; the next call starts with another one.
+
+        One with an idle thread goes before one that would only hold it.
+        """
         readers = self._readers.get(channel)
-        if readers:
-            for session in readers.values():
-                if session.is_idle:
-                    if len(readers) > 1:
-                        readers[session.id] = readers.pop(session.id)
-                    return session
-        return None
+        if not readers:
+            return None
+        found = None
+        for session in readers.values():
+            if session.demand > session.reserve:
+                found = session
+                break
+            if session.demand and found is None:
+                found = session
+        if found and len(readers) > 1:
+            readers[found.id] = readers.pop(found.id)
+        return found

@@ -16,7 +16,7 @@ The blocking and the asyncio form of a verb (`a` prefix) do the same. Sizes are 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -48,6 +48,23 @@ class LayerStatistics(Struct, frozen=True, kw_only=True):
     repeats_dropped: int
     group_sends_dropped: int
     expired: int
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A message that nobody could consume, with its history; it is kept until somebody decides about it."""
+
+    id: str
+    channel: str
+    reply_channel: str
+    reason: str
+    """"attempts" or "retries" (used up), or "full" (an effect of a commit that found no room)."""
+    attempts: int
+    """How often it was delivered."""
+    retries: int
+    """How often `ConsumeLater` has put it back."""
+    age: float
+    """Seconds since it became a dead letter."""
+    body: bytes
 
 
 class Reader(ABC):
@@ -98,6 +115,10 @@ class Reader(ABC):
         """Give a delivery back, not begun: it goes to the front of its channel, its attempt unchanged."""
 
     @abstractmethod
+    def widen(self, more: int) -> None:
+        """Let the session hold `more` deliveries beside its window: for consumers that hold no thread."""
+
+    @abstractmethod
     def pause(self) -> None:
         """Take no more deliveries; when this has returned, none will come, and those not begun went back."""
 
@@ -107,7 +128,10 @@ class Reader(ABC):
 
 
 class Inbox(ABC):
-    """What the owner of reply channels reads and writes. Belongs to one event loop; no method ever waits."""
+    """What the owner of reply channels reads and writes. Belongs to one event loop; no method ever waits.
+
+    What a call does elsewhere may be seen a moment after it has returned, but calls take effect in their order.
+    """
 
     @abstractmethod
     def drain(self) -> list[Item]:
@@ -115,7 +139,14 @@ class Inbox(ABC):
 
     @abstractmethod
     def submit(self, envelope: Envelope, body: bytes) -> None:
-        """Send a connection's message to the workers. A `Refused` item comes back when there is no room for it."""
+        """Send a connection's message to the workers. A `Refused` item comes back when there is no room for it.
+
+        One with an attempt above 1 is sent again after a `Renewed`: it is dropped if the broker has it still.
+        """
+
+    @abstractmethod
+    def announce(self, groups: Collection[str]) -> None:
+        """Say that connections here are members of these groups; an `Announced` item answers for each."""
 
     @abstractmethod
     def leave(self, group: str, generation: int) -> None:
@@ -142,7 +173,7 @@ class Inbox(ABC):
 
     @abstractmethod
     def has_reader(self, channel: str) -> bool:
-        """Say whether a worker reads this channel; optional messages are not sent where nobody does."""
+        """Say whether a worker reads this channel, and is not paused; optional messages are sent only to those."""
 
     @abstractmethod
     def close(self) -> None:
@@ -151,6 +182,9 @@ class Inbox(ABC):
 
 class Layer(ABC):
     """A transport for messages between servers, workers and everything else. Safe to share between threads."""
+
+    is_shared: ClassVar[bool]
+    """Whether other processes reach the same channels and groups."""
 
     message_limits = DEFAULT_LIMITS
     """What one message may be. A backend may take others and set them on the instance."""
@@ -236,10 +270,12 @@ class Layer(ABC):
         """Do as `state`."""
 
     @abstractmethod
-    def reader(self, channels: Collection[str], window: int = 1) -> Reader:
+    def reader(self, channels: Collection[str], window: int = 1, threads: int | None = None) -> Reader:
         """Open a session that reads `channels`; it may hold `window` deliveries that nobody waits for.
 
-        A channel that ends in `!` is a prefix that the session owns: it reads all channels below it.
+        `threads` says how many consumers run at once (None: as many as the window): a message goes to a session with
+        an idle thread first. A channel that ends in `!` is a prefix that the session owns: it reads all channels below
+        it.
 
         Raises:
             InvalidName: one of the channels cannot be read.
@@ -255,6 +291,25 @@ class Layer(ABC):
     @abstractmethod
     def statistics(self) -> LayerStatistics:
         """Return what the layer holds at this moment."""
+
+    @abstractmethod
+    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Return the dead letters that are kept, the newest first, at most `limit` of them. Blocks."""
+
+    @abstractmethod
+    def requeue_dead(self, ids: Collection[str]) -> int:
+        """Put dead letters at the end of their channels, as if they had never been delivered. Blocks.
+
+        A letter keeps its id. Its connection has been answered long ago and hears nothing of it. One for which there
+        is no room stays a dead letter.
+
+        Returns:
+            How many there are that went.
+        """
+
+    @abstractmethod
+    def drop_dead(self, ids: Collection[str]) -> int:
+        """Drop dead letters for good. Blocks. Returns how many there were."""
 
     @abstractmethod
     def flush(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from fairway.broker.effects import Effect
 from fairway.errors import InvalidName, LayerUnavailable
-from fairway.layers.base import ChannelStatistics, Inbox, Layer, LayerStatistics
+from fairway.layers.base import ChannelStatistics, DeadLetter, Inbox, Layer, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.locked import LockedBroker
 from fairway.layers.memory_ends import MemoryInbox, MemoryReader
@@ -32,6 +32,8 @@ class MemoryLayer(Layer):
         answer_timeout: seconds that a server may take to answer a question about its connections.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         limits: BrokerLimits | None = None,
@@ -40,30 +42,31 @@ class MemoryLayer(Layer):
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
         self.message_limits = message_limits
-        self._answer_timeout = answer_timeout
-        self._locked = LockedBroker(limits)
-        self.broker = self._locked.broker
+        self.answer_timeout = answer_timeout
+        self.locked = LockedBroker(limits)
+        """The broker and its lock; a hub opens it to other processes."""
+        self.broker = self.locked.broker
 
     @property
     def closed(self) -> bool:
         """Whether the layer is closed."""
-        return self._locked.closed
+        return self.locked.closed
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def publish(self, effect: Effect, timeout: float = 0) -> None:
         """See `Layer.publish`."""
-        self._locked.publish(self.broker.publish, (effect,), effect, timeout)
+        self.locked.publish(self.broker.publish, (effect,), effect, timeout)
 
     async def apublish(self, effect: Effect, timeout: float = 0) -> None:
         """See `Layer.apublish`."""
-        await self._locked.apublish(self.broker.publish, (effect,), effect, timeout)
+        await self.locked.apublish(self.broker.publish, (effect,), effect, timeout)
 
     # --- groups and questions ----------------------------------------------------------------------------------------
 
     def group_add(self, group: str, channel: str) -> None:
         """See `Layer.group_add`."""
-        self._locked.run(self.broker.owners.add, check_group(group), check_channel(channel))
+        self.locked.run(self.broker.owners.add, check_group(group), check_channel(channel))
 
     async def agroup_add(self, group: str, channel: str) -> None:
         """See `Layer.agroup_add`."""
@@ -71,7 +74,7 @@ class MemoryLayer(Layer):
 
     def group_discard(self, group: str, channel: str) -> None:
         """See `Layer.group_discard`."""
-        self._locked.run(self.broker.owners.discard, check_group(group), check_channel(channel))
+        self.locked.run(self.broker.owners.discard, check_group(group), check_channel(channel))
 
     async def agroup_discard(self, group: str, channel: str) -> None:
         """See `Layer.agroup_discard`."""
@@ -79,62 +82,62 @@ class MemoryLayer(Layer):
 
     def group_channels(self, group: str) -> list[str]:
         """See `Layer.group_channels`."""
-        found, waiters = self._locked.run(self._ask_members, check_group(group), BlockingWaiter)
-        end = time.monotonic() + self._answer_timeout
+        found, waiters = self.locked.run(self._ask_members, check_group(group), BlockingWaiter)
+        end = time.monotonic() + self.answer_timeout
         try:
             for waiter in waiters.values():
                 waiter.wait(end - time.monotonic())
                 found += self._check_answer(waiter) or []
         finally:
-            self._locked.forget(waiters)
+            self.locked.forget(waiters)
         return found
 
     async def agroup_channels(self, group: str) -> list[str]:
         """See `Layer.agroup_channels`."""
-        found, waiters = self._locked.run(self._ask_members, check_group(group), LoopWaiter)
-        end = time.monotonic() + self._answer_timeout
+        found, waiters = self.locked.run(self._ask_members, check_group(group), LoopWaiter)
+        end = time.monotonic() + self.answer_timeout
         try:
             for waiter in waiters.values():
                 await waiter.wait(end - time.monotonic())
                 found += self._check_answer(waiter) or []
         finally:
-            self._locked.forget(waiters)
+            self.locked.forget(waiters)
         return found
 
     def state(self, reply_channel: str) -> dict[str, bytes]:
         """See `Layer.state`."""
-        waiters = self._locked.run(self._ask_state, check_channel(reply_channel), BlockingWaiter)
+        waiters = self.locked.run(self._ask_state, check_channel(reply_channel), BlockingWaiter)
         try:
             for waiter in waiters.values():
-                waiter.wait(self._answer_timeout)
+                waiter.wait(self.answer_timeout)
                 return self._check_answer(waiter) or {}
         finally:
-            self._locked.forget(waiters)
+            self.locked.forget(waiters)
         return {}
 
     async def astate(self, reply_channel: str) -> dict[str, bytes]:
         """See `Layer.astate`."""
-        waiters = self._locked.run(self._ask_state, check_channel(reply_channel), LoopWaiter)
+        waiters = self.locked.run(self._ask_state, check_channel(reply_channel), LoopWaiter)
         try:
             for waiter in waiters.values():
-                await waiter.wait(self._answer_timeout)
+                await waiter.wait(self.answer_timeout)
                 return self._check_answer(waiter) or {}
         finally:
-            self._locked.forget(waiters)
+            self.locked.forget(waiters)
         return {}
 
     def _ask_members(self, group: str, kind: type[W]) -> tuple[list[str], dict[int, W]]:
         found, tokens = self.broker.owners.ask_members(group)
-        return found, self._locked.ask(tokens, kind)
+        return found, self.locked.ask(tokens, kind)
 
     def _ask_state(self, channel: str, kind: type[W]) -> dict[int, W]:
         token = self.broker.owners.ask_state(channel)
-        return self._locked.ask([token] if token else [], kind)
+        return self.locked.ask([token] if token else [], kind)
 
     def _check_answer(self, waiter: Waiter) -> Any:
         """Return an owner's answer to a question; None when the owner is gone."""
         if waiter.result is UNSETTLED:
-            msg = f"a server did not answer a question about its connections within {self._answer_timeout:g} s"
+            msg = f"a server did not answer a question about its connections within {self.answer_timeout:g} s"
             raise LayerUnavailable(msg)
         if waiter.result is LayerUnavailable:
             msg = "the layer was closed while a server was asked about its connections"
@@ -143,14 +146,14 @@ class MemoryLayer(Layer):
 
     # --- both ends ---------------------------------------------------------------------------------------------------
 
-    def reader(self, channels: Collection[str], window: int = 1) -> MemoryReader:
-        """See `Layer.reader`. Nothing is fetched ahead in one process, so `window` changes nothing here."""
-        del window
-        return self._locked.run(self._open_reader, channels)
+    def reader(self, channels: Collection[str], window: int = 1, threads: int | None = None) -> MemoryReader:
+        """See `Layer.reader`. Nothing is fetched ahead in one process, so only who waits here is handed anything."""
+        del window, threads
+        return self.locked.run(self._open_reader, channels)
 
     def _open_reader(self, channels: Collection[str]) -> MemoryReader:
         session = self.broker.open_session(channels)
-        reader = self._locked.readers[session] = MemoryReader(self._locked, session)
+        reader = self.locked.readers[session] = MemoryReader(self.locked, session)
         return reader
 
     def inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
@@ -159,18 +162,18 @@ class MemoryLayer(Layer):
             if not check_channel(prefix).endswith("!"):
                 msg = f"an owner's prefix ends in '!', and {prefix!r} does not"
                 raise InvalidName(msg)
-        return self._locked.run(self._open_inbox, prefixes, on_readable)
+        return self.locked.run(self._open_inbox, prefixes, on_readable)
 
     def _open_inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
         owner = self.broker.owners.open(prefixes)
-        self._locked.callbacks[owner] = on_readable
-        return MemoryInbox(self._locked, owner)
+        self.locked.callbacks[owner] = on_readable
+        return MemoryInbox(self.locked, owner)
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
     def statistics(self) -> LayerStatistics:
         """See `Layer.statistics`."""
-        return self._locked.run(self._statistics)
+        return self.locked.run(self._statistics)
 
     def _statistics(self) -> LayerStatistics:
         broker = self.broker
@@ -201,10 +204,38 @@ class MemoryLayer(Layer):
             expired=broker.post.expired,
         )
 
+    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """See `Layer.dead_letters`."""
+        return self.locked.run(self._dead_letters, limit)
+
+    def _dead_letters(self, limit: int) -> list[DeadLetter]:
+        now = time.monotonic()
+        return [
+            DeadLetter(
+                id=dead.envelope.id,
+                channel=dead.envelope.channel,
+                reply_channel=dead.envelope.reply_channel,
+                reason=dead.reason,
+                attempts=dead.envelope.attempt,
+                retries=dead.envelope.retries,
+                age=now - dead.since,
+                body=dead.body,
+            )
+            for dead in self.broker.post.dead.newest(limit)
+        ]
+
+    def requeue_dead(self, ids: Collection[str]) -> int:
+        """See `Layer.requeue_dead`."""
+        return self.locked.run(self.broker.requeue_dead, ids)
+
+    def drop_dead(self, ids: Collection[str]) -> int:
+        """See `Layer.drop_dead`."""
+        return self.locked.run(self.broker.drop_dead, ids)
+
     def flush(self) -> None:
         """See `Layer.flush`."""
-        self._locked.run(self.broker.flush)
+        self.locked.run(self.broker.flush)
 
     def close(self) -> None:
         """See `Layer.close`."""
-        self._locked.close()
+        self.locked.close()

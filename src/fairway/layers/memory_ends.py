@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,7 +56,7 @@ class MemoryReader(Reader):
         return self.dismiss()
 
     def _close(self) -> Calls:
-        self._broker.close_session(self._session)
+        self._broker.close_session(self._session, time.monotonic())
         self._locked.readers.pop(self._session, None)
         return self.dismiss()
 
@@ -132,6 +132,9 @@ class MemoryReader(Reader):
         """See `Reader.release`."""
         self._locked.try_run(self._broker.release, self._session, delivery.receipt)
 
+    def widen(self, more: int) -> None:
+        """See `Reader.widen`. Whoever waits here is handed a delivery, so there is no window to widen."""
+
     # --- stopping ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
@@ -161,6 +164,10 @@ class MemoryInbox(Inbox):
         """See `Inbox.submit`."""
         self._locked.run(self._locked.broker.submit, self._owner, envelope, body, time.monotonic())
 
+    def announce(self, groups: Collection[str]) -> None:
+        """See `Inbox.announce`."""
+        self._locked.try_run(self._owners.announce, self._owner, groups)
+
     def leave(self, group: str, generation: int) -> None:
         """See `Inbox.leave`."""
         self._locked.try_run(self._owners.leave, self._owner, group, generation)
@@ -183,7 +190,7 @@ class MemoryInbox(Inbox):
 
     def has_reader(self, channel: str) -> bool:
         """See `Inbox.has_reader`."""
-        return self._locked.broker.post.readers(channel) > 0
+        return self._locked.broker.sessions.has_reader(channel)
 
     def close(self) -> None:
         """See `Inbox.close`."""
