@@ -256,5 +256,17 @@ class WorkerLimits:
     coroutines: int = 100
     """Coroutine consumers that run at the same time."""
 
+    coroutines_waiting: int = 100
+    """Coroutine consumers that wait for one of those places, a second at most; then another worker may have them."""
+
     grace: float = 30.0
     """What runs when a worker is told to stop may take so long to finish."""
+
+    time_limit: float = UNLIMITED
+    """One consumer run. Off unless set: only the application knows what takes how long."""
+
+    max_messages: int = UNLIMITED
+    """Messages until a worker process makes room for a fresh one; up to a tenth more, so that not all go at once."""
+
+    max_memory: int = UNLIMITED
+    """Resident bytes until a worker process makes room for a fresh one."""

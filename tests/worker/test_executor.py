@@ -2,15 +2,46 @@
 
 import asyncio
 import threading
+import time
 
-from fairway.worker.executor import CoroutineExecutor
+import pytest
+
+from fairway.broker.effects import Delivery, Envelope
+from fairway.worker import executor as module
+from fairway.worker.executor import CoroutineExecutor, Job
 from tests.support.waiting import await_until, wait_until
+
+
+def job(coroutine, name="m"):
+    return Job(Delivery(Envelope(name, "work"), b"", 1), lambda job: coroutine())
+
+
+class Stay:
+    """Coroutines that end when they may."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.running, self.most, self.begun = 0, 0, 0
+
+    async def __call__(self):
+        self.running += 1
+        self.begun += 1
+        self.most = max(self.most, self.running)
+        await await_until(self.go.is_set)
+        self.running -= 1
+
+
+@pytest.fixture
+def stay():
+    stay = Stay()
+    yield stay
+    stay.go.set()
 
 
 def test_no_thread_before_the_first_coroutine():
     executor = CoroutineExecutor(2)
 
-    assert executor._thread is None
+    assert executor.thread is None
     assert executor.wait_idle(0)
     executor.stop()
 
@@ -21,48 +52,113 @@ def test_it_runs_coroutines_in_one_thread():
     async def note():
         seen.append(threading.current_thread().name)
 
-    assert executor.submit(note)
-    assert executor.submit(note)
+    assert executor.submit(job(note))
+    assert executor.submit(job(note))
     assert executor.wait_idle(5)
     assert seen == ["fairway-coroutines"] * 2
     executor.stop()
 
 
-def test_no_more_than_the_limit_run_at_a_time():
-    executor, running, most = CoroutineExecutor(2), [], []
-    go = threading.Event()
+def test_no_more_than_the_limit_run_at_a_time_and_the_others_follow_in_turn(stay):
+    executor = CoroutineExecutor(2, waiting=3)
 
-    async def stay():
-        running.append(1)
-        most.append(len(running))
-        await await_until(go.is_set)
-        running.pop()
-
-    submitting = threading.Thread(target=lambda: [executor.submit(stay) for _ in range(5)])
-    submitting.start()
-    wait_until(lambda: len(running) == 2)
-    assert submitting.is_alive()
-    go.set()
-    submitting.join(5)
+    assert [executor.submit(job(stay)) for _ in range(5)] == [True] * 5
+    wait_until(lambda: stay.running == 2)
+    assert len(executor.running()) == 2
+    stay.go.set()
+    wait_until(lambda: stay.begun == 5)
     assert executor.wait_idle(5)
-    assert (max(most), len(most)) == (2, 5)
+    assert stay.most == 2
     executor.stop()
 
 
-def test_what_waits_for_a_place_is_let_go_at_the_end():
-    executor, go, answers = CoroutineExecutor(1), threading.Event(), []
+def test_what_finds_no_room_is_not_taken(stay):
+    executor = CoroutineExecutor(1, waiting=1)
 
-    async def stay():
-        await await_until(go.is_set)
+    assert [executor.submit(job(stay), patience=0.001) for _ in range(3)] == [True, True, False]
+    stay.go.set()
+    wait_until(lambda: stay.begun == 2)
+    executor.stop()
 
-    assert executor.submit(stay)
-    waiting = threading.Thread(target=lambda: answers.append(executor.submit(stay)))
+
+def test_whoever_finds_no_room_waits_a_moment_for_it(stay):
+    executor, answers = CoroutineExecutor(1), []
+    executor.submit(job(stay))
+    waiting = threading.Thread(target=lambda: answers.append(executor.submit(job(stay), patience=10)))
     waiting.start()
-    assert not executor.wait_idle(0.01)
+    stay.go.set()
+    waiting.join(5)
+
+    assert answers == [True]
+    assert executor.wait_idle(5)
+    executor.stop()
+
+
+def test_what_waits_too_long_to_begin_goes_back(stay, monkeypatch):
+    executor = CoroutineExecutor(1, waiting=2)
+    for name in ("a", "b", "c"):
+        executor.submit(job(stay, name))
+
+    assert executor.take_stale() == []
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0)
+    assert [delivery.envelope.id for delivery in executor.take_stale()] == ["b", "c"]
+    stay.go.set()
+    assert executor.wait_idle(5)
+    assert stay.begun == 1
+    executor.stop()
+
+
+def test_at_the_end_what_waits_goes_back_and_nothing_more_is_taken(stay):
+    executor, answers = CoroutineExecutor(1, waiting=1), []
+    executor.submit(job(stay))
+    executor.submit(job(stay, "second"))
+    waiting = threading.Thread(target=lambda: answers.append(executor.submit(job(stay), patience=10)))
+    waiting.start()
+
+    assert [delivery.envelope.id for delivery in executor.refuse()] == ["second"]
     waiting.join(5)
     assert answers == [False]
-    go.set()
+    assert not executor.submit(job(stay))
+    assert not executor.wait_idle(0.01)
+    stay.go.set()
     assert executor.wait_idle(5)
+    executor.stop()
+
+
+def test_a_job_can_be_cancelled(stay):
+    executor, slow = CoroutineExecutor(1), job(stay)
+    executor.submit(slow)
+    wait_until(lambda: stay.running)
+    executor.cancel(slow)
+
+    assert executor.wait_idle(5)
+    assert slow.task.cancelled()
+    assert slow.cancelled_at <= time.monotonic()
+    executor.stop()
+
+
+def test_a_job_that_is_committing_is_not_cancelled(stay):
+    executor, done = CoroutineExecutor(1), job(stay)
+    executor.submit(done)
+    wait_until(lambda: stay.running)
+    done.is_committing = True
+    executor.cancel(done)
+    stay.go.set()
+
+    assert executor.wait_idle(5)
+    assert not done.task.cancelled()
+    executor.stop()
+
+
+def test_nobody_waits_for_what_is_given_up(stay):
+    executor, stuck = CoroutineExecutor(1), job(stay)
+    executor.submit(stuck)
+    waiting = threading.Thread(target=executor.wait_idle, args=[10])
+    waiting.start()
+    executor.give_up(stuck)
+    waiting.join(5)
+
+    assert not waiting.is_alive()
     executor.stop()
 
 
@@ -76,9 +172,10 @@ def test_stop_cancels_what_still_runs():
             ended.append("cancelled")
             raise
 
-    executor.submit(stay)
-    wait_until(lambda: executor._tasks)
+    stays = job(stay)
+    executor.submit(stays)
+    wait_until(lambda: stays.task)
     executor.stop()
 
     assert ended == ["cancelled"]
-    assert not executor._thread.is_alive()
+    assert not executor.thread.is_alive()

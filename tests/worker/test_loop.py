@@ -1,6 +1,7 @@
 """The worker's threads: side by side, never ended by a message, and stopped without a loss."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from fairway.channel import Channel
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import WorkerLimits
 from fairway.routing import Router
+from fairway.worker.executor import PATIENCE
 from fairway.worker.loop import Worker, default_threads
 from tests.support.chain import Chain, answer_nothing
 from tests.support.waiting import await_until, wait_until
@@ -39,12 +41,12 @@ def test_coroutine_consumers_share_one_loop_and_are_bounded():
         await await_until(go.is_set)
         running.pop()
 
-    limits = WorkerLimits(coroutines=3)
+    limits = WorkerLimits(coroutines=3, coroutines_waiting=2)
     with Chain([route("work", consumer)], threads=2, limits=limits) as chain:
         send(chain, 10)
         wait_until(lambda: len(running) == 3)
-        # each of the two threads holds one more, and takes no further one
-        assert wait_until(lambda: chain.layer.statistics().channels["work"].waiting == 5)
+        # three run, two wait, each of the two threads holds one more, and takes no further one
+        assert wait_until(lambda: chain.layer.statistics().channels["work"].waiting == 3)
         assert len(set(running)) == 1
         go.set()
         wait_until(lambda: chain.layer.statistics().committed == 10)
@@ -112,14 +114,16 @@ def test_what_outlasts_the_grace_is_delivered_again(is_coroutine, caplog):
     assert chain.layer.statistics().committed == 0
 
 
-def test_a_message_that_waits_for_a_place_goes_back_at_a_stop():
+@pytest.mark.parametrize("places", [0, 1])
+def test_a_coroutine_that_waits_for_a_place_goes_back_at_a_stop(places):
     began, go = threading.Event(), threading.Event()
 
     async def consumer(message):
         began.set()
         await await_until(go.is_set)
 
-    chain = Chain([route("work", consumer)], threads=1, limits=WorkerLimits(coroutines=1))
+    limits = WorkerLimits(coroutines=1, coroutines_waiting=places)
+    chain = Chain([route("work", consumer)], threads=1, limits=limits)
     chain.worker.start()
     send(chain, 2)
     wait_until(lambda: chain.layer.statistics().channels["work"].leased == 2)
@@ -127,6 +131,180 @@ def test_a_message_that_waits_for_a_place_goes_back_at_a_stop():
 
     assert chain.worker.stop(5)
     assert chain.layer.reader(["work"]).receive(5).envelope.attempt == 1
+
+
+def test_coroutines_without_a_place_do_not_hold_up_blocking_consumers():
+    go, seen = threading.Event(), []
+
+    async def slow(message):
+        await await_until(go.is_set)
+
+    routing = [route("slow", slow), route("work", lambda message: seen.append(1))]
+    limits = WorkerLimits(coroutines=2, coroutines_waiting=2)
+    with Chain(routing, threads=1, limits=limits) as chain:
+        send(chain, 50, "slow")
+        wait_until(lambda: len(chain.worker.running()) >= 2)
+        send(chain, 5)
+        wait_until(lambda: len(seen) == 5)
+        assert chain.layer.statistics().committed == 5
+        go.set()
+        wait_until(lambda: chain.layer.statistics().committed == 55)
+
+
+def test_coroutines_without_a_place_are_not_tried_in_a_circle():
+    go = threading.Event()
+
+    async def slow(message):
+        await await_until(go.is_set)
+
+    limits = WorkerLimits(coroutines=1, coroutines_waiting=0)
+    with Chain([route("work", slow)], threads=2, limits=limits) as chain:
+        send(chain, 10)
+        wait_until(chain.worker.running)
+        before = chain.worker.taken
+        wait_until(lambda: chain.worker.taken >= before + 4)
+        begin, before = time.monotonic(), chain.worker.taken
+        wait_until(lambda: chain.worker.taken >= before + 6)
+        assert time.monotonic() - begin > PATIENCE  # three each, with a pause before each
+        go.set()
+
+
+def test_what_waits_for_a_place_too_long_goes_back(monkeypatch):
+    go = threading.Event()
+
+    async def slow(message):
+        await await_until(go.is_set)
+
+    monkeypatch.setattr("fairway.worker.executor.LONGEST_WAIT", 0)
+    limits = WorkerLimits(coroutines=1, coroutines_waiting=1)
+    with Chain([route("work", slow)], threads=1, limits=limits) as chain:
+        send(chain, 2)
+        other = chain.layer.reader(["work"])
+        wait_until(lambda: chain.layer.statistics().channels["work"].leased == 2)
+        waiting = threading.Thread(target=lambda: wait_until(lambda: chain.worker.release_stale() or go.is_set()))
+        waiting.start()
+        again = other.receive(5)
+        go.set()
+        waiting.join(5)
+        assert again.envelope.attempt == 1
+        other.commit(again)
+
+
+def test_the_session_is_widened_for_coroutines_once_they_come(monkeypatch):
+    wider, opened = [], []
+    layer = MemoryLayer()
+
+    class Noted(type(layer.reader(["none"]))):
+        def widen(self, more):
+            wider.append(more)
+            super().widen(more)
+
+    async def acall(message):
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("fairway.layers.memory.MemoryReader", Noted)
+    monkeypatch.setattr(layer, "reader", lambda *args: opened.append(args[1:]) or MemoryLayer.reader(layer, *args))
+    limits = WorkerLimits(window=4, coroutines=3, coroutines_waiting=2)
+    routing = [route("work", lambda message: None), route("acall", acall)]
+    with Chain(routing, layer=layer, threads=2, limits=limits) as chain:
+        send(chain)
+        wait_until(lambda: layer.statistics().committed == 1)
+        assert (opened, wider) == ([(8, 2)], [])
+        send(chain, 4, "acall")
+        wait_until(lambda: layer.statistics().committed == 5)
+    assert wider == [5]
+
+
+def test_it_tells_what_runs():
+    go = threading.Event()
+
+    async def acall(message):
+        await await_until(go.is_set)
+
+    routing = [route("work", lambda message: go.wait(5)), route("acall", acall)]
+    with Chain(routing, threads=2) as chain:
+        assert chain.worker.running() == []
+        send(chain)
+        send(chain, channel="acall")
+        wait_until(lambda: len(chain.worker.running()) == 2)
+        told = {(one.delivery.envelope.channel, one.place) for one in chain.worker.running()}
+        go.set()
+    assert told in ({("work", f"fairway-worker-{number}"), ("acall", "the event loop")} for number in (1, 2))
+    assert chain.worker.taken == 2
+    assert chain.worker.has_ended
+
+
+class TestTheTimeLimit:
+    def test_a_thread_over_it_is_reported_with_its_stack_and_given_up(self, caplog):
+        began, go, quick = threading.Event(), threading.Event(), threading.Event()
+
+        def a_slow_consumer(message):
+            began.set()
+            go.wait(10)
+
+        chain = Chain([route("work", a_slow_consumer), route("quick", lambda message: quick.set())], threads=2)
+        chain.worker.start()
+        send(chain)
+        began.wait(5)
+        assert not chain.worker.end_overdue(60)
+        wait_until(lambda: chain.worker.end_overdue(0.01))
+        assert not chain.worker.end_overdue(0.01), "it is reported once"
+        assert chain.worker.running() == []
+        send(chain, channel="quick")
+        assert quick.wait(5)
+
+        assert chain.worker.stop(5)
+        assert not chain.worker.has_ended
+        again = chain.layer.reader(["work"]).receive(5)
+        assert again.envelope.attempt == 2
+        report = caplog.records[0]
+        assert report.levelno == logging.ERROR
+        assert report.getMessage().startswith("over the time limit of 0.01 s: channel work, message ")
+        assert "in a_slow_consumer\n    go.wait(10)" in report.getMessage()
+        assert "goes to another worker as attempt 2" in report.getMessage()
+        go.set()
+        wait_until(lambda: chain.worker.has_ended)
+
+    def test_a_coroutine_over_it_is_cancelled_and_fails(self, caplog):
+        async def a_slow_coroutine(message):
+            Channel("done", channel_layer=chain.layer).send({})
+            await asyncio.Event().wait()
+
+        with Chain([route("work", a_slow_coroutine)], threads=1) as chain:
+            send(chain)
+            wait_until(lambda: [one for one in chain.worker._executor.running() if one.task])
+            wait_until(lambda: chain.worker.end_overdue(0.01) or chain.layer.statistics().committed)
+            assert not chain.worker.end_overdue(0.01)
+            # as after any exception: what it sent is published, the message is acknowledged
+            assert chain.layer.reader(["done"]).receive(5) is not None
+        (record,) = caplog.records
+        assert record.getMessage().startswith("consumer failed: channel work")
+        assert "longer than the worker's time limit" in str(record.exc_info[1])
+        assert "a_slow_coroutine" in record.exc_text
+
+    @pytest.mark.parametrize("is_blocking", [False, True])
+    def test_a_coroutine_that_goes_on_all_the_same_is_given_up(self, is_blocking, caplog, monkeypatch):
+        monkeypatch.setattr("fairway.worker.loop.CANCEL_WAIT", 0.01)
+        monkeypatch.setattr("fairway.worker.executor.STOP_TIMEOUT", 0.01)
+        go = threading.Event()
+
+        async def a_deaf_coroutine(message):
+            if is_blocking:
+                go.wait(10)
+            while not go.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+
+        chain = Chain([route("work", a_deaf_coroutine)], threads=1)
+        chain.worker.start()
+        send(chain)
+        wait_until(lambda: chain.worker.end_overdue(0.01))
+
+        assert chain.worker.stop(5)
+        assert chain.layer.reader(["work"]).receive(5).envelope.attempt == 2
+        assert "a_deaf_coroutine" in caplog.text
+        go.set()
+        chain.worker._executor.thread.join(5)
 
 
 def test_a_closed_layer_ends_the_threads():

@@ -7,8 +7,6 @@ fails besides is logged, so that no message can end the loop that brought it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from fairway.broker.effects import Delivery, Effect, Ending
 from fairway.errors import DeliveryLost, InvalidMessage
@@ -16,6 +14,7 @@ from fairway.layers.base import Layer, Reader
 from fairway.layers.codec import decode_message
 from fairway.worker.contract import Application, Call
 from fairway.worker.endings import closing_effects, row_for
+from fairway.worker.executor import Job
 from fairway.worker.outbox import Outbox, current_outbox
 
 logger = logging.getLogger("fairway.worker")
@@ -26,9 +25,6 @@ _DONE = Ending.DONE
 ELSEWHERE_WAIT = 2.0
 """How long the effects for other layers wait for room in full channels, all together: as long as a commit does."""
 
-Start = Callable[[], Coroutine[Any, Any, None]]
-"""Makes the coroutine that runs a delivery; nothing has begun before it is called."""
-
 
 class Dispatcher:
     """Runs the deliveries of one session. Threads share it."""
@@ -38,11 +34,11 @@ class Dispatcher:
         self._reader = reader
         self._application = application
 
-    def dispatch(self, delivery: Delivery) -> Start | None:
+    def dispatch(self, delivery: Delivery) -> Job | None:
         """Run a delivery to its commit.
 
         Returns:
-            None when it is done; for a coroutine consumer, what starts it on the event loop.
+            None when it is done; for a coroutine consumer, what is to run on the event loop.
         """
         outbox = Outbox(delivery, self._reader, self._layer)
         # The thread keeps its context, as under WSGI: Django's caches live in it, with their connections.
@@ -50,7 +46,7 @@ class Dispatcher:
         try:
             call = self._application.prepare(delivery)
             if call.is_coroutine:
-                return lambda: self._adispatch(call, outbox)
+                return Job(delivery, lambda job: self._adispatch(call, outbox, job))
             call.run(outbox)
         except BaseException as error:  # noqa: BLE001  also SystemExit: a consumer cannot end the worker
             effects, ending = self._conclude(outbox, error)
@@ -67,13 +63,16 @@ class Dispatcher:
             _log_commit(delivery, failure)
         return None
 
-    async def _adispatch(self, call: Call, outbox: Outbox) -> None:
+    async def _adispatch(self, call: Call, outbox: Outbox, job: Job) -> None:
         current_outbox.set(outbox)
         error: BaseException | None = None
         try:
             await call.arun(outbox)
         except BaseException as raised:  # noqa: BLE001  as above
             error = raised
+        job.is_committing = True
+        if isinstance(error, asyncio.CancelledError) and job.cancelled_at is not None:
+            error = _overdue(job, error)
         if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
             outbox.close()
             logger.warning("cancelled, since the worker stops: %s", describe(outbox.delivery))
@@ -121,6 +120,15 @@ def describe(delivery: Delivery) -> str:
     if envelope.reply_channel:
         parts.append(f"reply channel {envelope.reply_channel}")
     return ", ".join([*parts, f"message {envelope.id}", f"attempt {envelope.attempt}"])
+
+
+def _overdue(job: Job, cancelled: BaseException) -> TimeoutError:
+    """Make a failure like any other of a coroutine that was cancelled because it ran for too long."""
+    if job.task is not None:
+        job.task.uncancel()
+    error = TimeoutError(f"cancelled after {time.monotonic() - job.began:.1f} s: longer than the worker's time limit")
+    error.__cause__ = cancelled  # its traceback shows where the coroutine was
+    return error
 
 
 def _is_being_cancelled() -> bool:

@@ -11,19 +11,24 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
 
 from fairway.broker.effects import Delivery
 from fairway.layers.base import Layer, Reader
 from fairway.limits import WorkerLimits
 from fairway.worker.contract import Application
 from fairway.worker.dispatch import Dispatcher, describe
-from fairway.worker.executor import CoroutineExecutor
+from fairway.worker.executor import CoroutineExecutor, Job
+from fairway.worker.running import EVENT_LOOP, Running, coroutine_stack, report_stuck, thread_stack
 
 logger = logging.getLogger("fairway.worker")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """After a failed `receive` a thread waits, ever longer, before it tries again."""
+
+CANCEL_WAIT = 5.0
+"""A coroutine that was cancelled may take so long to end."""
 
 
 def default_threads() -> int:
@@ -61,12 +66,18 @@ class Worker:
             threading.Thread(target=self._work, name=f"fairway-worker-{number}", daemon=True)
             for number in range(1, count + 1)
         ]
-        self._executor = CoroutineExecutor(self._limits.coroutines)
-        self._busy: set[int] = set()
-        """The threads that hold a message."""
+        self._executor = CoroutineExecutor(self._limits.coroutines, self._limits.coroutines_waiting)
+        self._busy: dict[threading.Thread, tuple[Delivery, float]] = {}
+        """The threads that hold a message, each with what it holds and since when."""
+        self._given_up: set[threading.Thread] = set()
+        """The threads that nobody waits for any more."""
+        self._has_coroutines = threading.Lock()
+        """Taken by the first coroutine consumer, for good."""
         self._stopping = threading.Event()
         self._reader: Reader | None = None
         self._dispatcher: Dispatcher | None = None
+        self.taken = 0
+        """About how many messages it has taken: threads that count at the same instant may count one."""
 
     def start(self) -> None:
         """Open the session and begin to take messages.
@@ -76,18 +87,78 @@ class Worker:
             LayerUnavailable: the layer cannot be reached.
         """
         window = self._limits.window * len(self._threads)
-        self._reader = self._layer.reader(self._application.channels, window)
+        self._reader = self._layer.reader(self._application.channels, window, len(self._threads))
         self._dispatcher = Dispatcher(self._layer, self._reader, self._application)
         for thread in self._threads:
             thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no thread runs any more: it was stopped, or its layer was closed."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     def wait_ended(self, timeout: float | None = None) -> bool:
-        """Wait until no thread runs any more (the layer was closed, say); False when the time is over."""
+        """Wait until no thread runs any more that anybody waits for; False when the time is over."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
+        waited_for = [thread for thread in self._threads if thread not in self._given_up]
+        for thread in waited_for:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in waited_for)
+
+    # --- what runs ---------------------------------------------------------------------------------------------------
+
+    def running(self) -> list[Running]:
+        """Return what runs at this moment, without what was given up."""
+        now = time.monotonic()
+        found = [
+            Running(delivery, now - began, thread.name)
+            for thread, (delivery, began) in tuple(self._busy.items())
+            if thread not in self._given_up
+        ]
+        jobs = [job for job in self._executor.running() if not job.is_given_up]
+        return found + [Running(job.delivery, now - job.began, EVENT_LOOP) for job in jobs]
+
+    def release_stale(self) -> None:
+        """Give coroutine consumers back that have waited too long for a place; called now and then."""
+        self._release(self._executor.take_stale())
+
+    def end_overdue(self, limit: float) -> bool:
+        """Deal with consumers that have run for longer than `limit` seconds.
+
+        A coroutine is cancelled and fails like any other. A thread cannot be ended, nor can a coroutine that goes on
+        all the same: it is reported with its stack, once, and given up.
+
+        Returns:
+            True when something was given up: this process has to end, so that the message goes to another worker.
+        """
+        stuck = [*self._give_up_threads(limit), *self._end_coroutines(limit)]
+        for running, stack in stuck:
+            report_stuck(running, limit, stack)
+        return bool(stuck)
+
+    def _give_up_threads(self, limit: float) -> Iterator[tuple[Running, str]]:
+        for thread, turn in tuple(self._busy.items()):
+            seconds = time.monotonic() - turn[1]
+            if seconds > limit and thread not in self._given_up:
+                stack = thread_stack(thread)
+                if self._busy.get(thread) is turn:  # else it went on, and the stack is that of another message
+                    self._given_up.add(thread)
+                    yield Running(turn[0], seconds, thread.name), stack
+
+    def _end_coroutines(self, limit: float) -> Iterator[tuple[Running, str]]:
+        now = time.monotonic()
+        for job in self._executor.running():
+            if now - job.began <= limit or job.task is None or job.is_committing or job.is_given_up:
+                continue
+            if job.cancelled_at is None:
+                self._executor.cancel(job)
+            elif now - job.cancelled_at > CANCEL_WAIT:
+                self._executor.give_up(job)
+                stack = coroutine_stack(job.task.get_coro(), self._executor.thread)
+                yield Running(job.delivery, now - job.began, EVENT_LOOP), stack
+
+    # --- stopping ----------------------------------------------------------------------------------------------------
 
     def stop(self, grace: float | None = None) -> bool:
         """Take no more messages, finish what runs, and end the session.
@@ -98,23 +169,39 @@ class Worker:
         Returns:
             False when something was still running after the grace. It is delivered again, to another worker.
         """
-        if self._reader is None:
-            return True
+        self.pause()
+        is_finished = self.wait_finished(self._limits.grace if grace is None else grace)
+        self.close()
+        return is_finished
+
+    def pause(self) -> None:
+        """Take no more messages; those that have not begun go back."""
         self._stopping.set()
-        self._reader.pause()
-        deadline = time.monotonic() + (self._limits.grace if grace is None else grace)
-        is_idle = self._executor.wait_idle(max(0.0, deadline - time.monotonic()))
-        has_ended = self.wait_ended(max(0.0, deadline - time.monotonic()))
-        if not (is_idle and has_ended):
+        if self._reader is not None:
+            self._reader.pause()
+            self._release(self._executor.refuse())
+
+    def wait_finished(self, timeout: float) -> bool:
+        """Wait, after `pause`, until nothing runs that anybody waits for; False when the time was not enough."""
+        deadline = time.monotonic() + timeout
+        is_idle = self._executor.wait_idle(timeout)
+        return self.wait_ended(max(0.0, deadline - time.monotonic())) and is_idle
+
+    def close(self) -> None:
+        """End the session. What still runs is delivered again, to another worker."""
+        if self._reader is None:
+            return
+        if self.running():
             logger.warning("the worker stops although consumers still run; their messages are delivered again")
         self._executor.stop()
         self._reader.close()
-        return is_idle and has_ended
+
+    # --- the threads -------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        me = threading.get_ident()
+        me, busy = threading.current_thread(), self._busy
+        pause = FIRST_PAUSE
         try:
-            pause = FIRST_PAUSE
             while True:
                 try:
                     delivery = self._reader.receive()  # type: ignore[union-attr]  # start() has opened it
@@ -127,20 +214,31 @@ class Worker:
                 if delivery is None:
                     return
                 pause = FIRST_PAUSE
-                self._busy.add(me)
-                self._consume(delivery)
-                self._busy.discard(me)
-                if self._busy:
+                busy[me] = (delivery, time.monotonic())
+                self.taken += 1
+                try:
+                    job = self._dispatcher.dispatch(delivery)  # type: ignore[union-attr]
+                    if job is not None:
+                        self._hand_over(job)
+                except Exception:
+                    logger.exception("the worker itself failed: %s", describe(delivery))
+                del busy[me]
+                if busy:
                     # Others hold messages that they have begun. A thread that goes straight on to the next one keeps
                     # the interpreter for whole time slices, and their latency grows by a slice for each thread.
                     time.sleep(0)
         finally:
             self._application.leave_thread()
 
-    def _consume(self, delivery: Delivery) -> None:
-        try:
-            start = self._dispatcher.dispatch(delivery)  # type: ignore[union-attr]
-            if start is not None and not self._executor.submit(start):
-                self._reader.release(delivery)  # type: ignore[union-attr]
-        except Exception:
-            logger.exception("the worker itself failed: %s", describe(delivery))
+    def _hand_over(self, job: Job) -> None:
+        """Let a coroutine consumer run on the event loop; give its message back when there is no room."""
+        if self._has_coroutines.acquire(blocking=False):
+            # The first one. They hold no thread, so what they hold must not count against the window of the threads.
+            limits = self._limits
+            self._reader.widen(limits.coroutines + limits.coroutines_waiting)  # type: ignore[union-attr]
+        if not self._executor.submit(job):
+            self._release([job.delivery])
+
+    def _release(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            self._reader.release(delivery)  # type: ignore[union-attr]
