@@ -9,6 +9,7 @@
     │   ├── MessageTooLarge        the encoded message is above the limit
     │   ├── InvalidLayerSetting    ValueError: CHANNEL_LAYERS or a layer URL
     │   ├── CannotListen           OSError: an address on which a server cannot listen
+    │   ├── StartFailed            a child process was not ready: its last lines tell why
     │   └── MissingExtra           ImportError: an optional dependency, with its pip line
     ├── PeerError                  the peer's fault: carries the HTTP status and the close code to answer with
     │   ├── BadRequest             400 / 1002
@@ -31,6 +32,7 @@
         └── RequestTimeout         the body took too long
 """
 
+from collections.abc import Iterable
 from http import HTTPStatus
 
 
@@ -81,6 +83,20 @@ class CannotListen(UsageError, OSError):
 
     def __str__(self) -> str:
         return f"cannot listen on {self.bind}: {self.reason}"
+
+
+class StartFailed(UsageError):
+    """A child process did not become ready. `lines` are the last ones of its output, as far as they are known."""
+
+    def __init__(self, name: str, reason: str, lines: Iterable[str] = ()) -> None:
+        self.name = name
+        self.reason = reason
+        self.lines = tuple(lines)
+        super().__init__(name, reason, self.lines)
+
+    def __str__(self) -> str:
+        said = "".join(f"\n    {line}" for line in self.lines)
+        return f"{self.name} {self.reason}" + (f"; its last lines:{said}" if said else "")
 
 
 class MissingExtra(UsageError, ImportError):
