@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fairway.layers.hub.client import LocalLayer
     from fairway.layers.memory import MemoryLayer
 
-_HOMES = {"MemoryLayer": "fairway.layers.memory"}
+_HOMES = {"LocalLayer": "fairway.layers.hub.client", "MemoryLayer": "fairway.layers.memory"}
 
-__all__ = ["MemoryLayer"]
+__all__ = ["LocalLayer", "MemoryLayer"]
 
 
 def __getattr__(name: str) -> Any:

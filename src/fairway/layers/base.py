@@ -273,9 +273,9 @@ class Layer(ABC):
     def reader(self, channels: Collection[str], window: int = 1, threads: int | None = None) -> Reader:
         """Open a session that reads `channels`; it may hold `window` deliveries that nobody waits for.
 
-        `threads` says how many consumers run at once (None: as many as the window): a message goes to a session with
-        an idle thread first. A channel that ends in `!` is a prefix that the session owns: it reads all channels below
-        it.
+        `threads` says how many consumers run at once: a message goes to a session with an idle thread first, and up to
+        the window may be fetched ahead. Without it (None) a delivery is fetched only for who waits for one. A channel
+        that ends in `!` is a prefix that the session owns: it reads all channels below it.
 
         Raises:
             InvalidName: one of the channels cannot be read.

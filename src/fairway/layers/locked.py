@@ -52,6 +52,15 @@ class Waiters(Protocol):
         """Let none of them wait any more; return what wakes them."""
 
 
+class Awaiter(Protocol):
+    """Whoever waits for something to be settled or answered: a thread, a coroutine, or the client of a hub."""
+
+    result: Any
+
+    def wake(self) -> bool:
+        """Let it go on; return whether it still waits."""
+
+
 class LockedBroker:
     """The broker, its lock, and who waits for what.
 
@@ -65,7 +74,7 @@ class LockedBroker:
         """Session -> who waits for its deliveries."""
         self.callbacks: dict[int, Callable[[], None]] = {}
         """Owner -> what is called when its inbox stops being empty."""
-        self.waiting: dict[int, Waiter] = {}
+        self.waiting: dict[int, Awaiter] = {}
         """Token -> who waits for it to be settled or answered."""
         self.closed = False
         self._lock = threading.Lock()

@@ -1,0 +1,1 @@
+"""The hub: the broker of one process, open to the other processes of its host through a Unix socket."""

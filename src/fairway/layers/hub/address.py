@@ -1,0 +1,130 @@
+"""Where a hub is found: the path of its Unix socket, and who may open it.
+
+The URL is `local:///path/to.sock?mode=0660&group=www-data`. Without a path each project has one of its own, which
+needs no root: `<folder>-<8 hex digits>.sock` in the user's runtime folder, after the folder that holds `manage.py`.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from fairway.errors import InvalidLayerSetting
+
+LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+"""Bytes of a path that fit into `sockaddr_un`."""
+
+SUFFIX_ROOM = 12
+"""What a path must leave for the names of the files beside it."""
+
+DEFAULT_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubAddress:
+    """A hub's socket. `mode` and `group` matter to whoever makes it.
+
+    Raises:
+        InvalidLayerSetting: the path is relative, or too long for a Unix socket.
+    """
+
+    path: str
+    mode: int = DEFAULT_MODE
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if not os.path.isabs(self.path):  # noqa: PTH117  no Path in what every client imports and makes
+            msg = f"the hub's socket {self.path!r} must be an absolute path, such as /run/mysite/fairway.sock"
+            raise InvalidLayerSetting(msg)
+        size, most = len(os.fsencode(self.path)), LONGEST_PATH - SUFFIX_ROOM
+        if size > most:
+            msg = f"the path of the hub's socket has {size} bytes, and {most} fit: {self.path!r}; choose a shorter one"
+            raise InvalidLayerSetting(msg)
+        if "\0" in self.path:
+            msg = f"the path of the hub's socket holds a null byte: {self.path!r}"
+            raise InvalidLayerSetting(msg)
+
+    @property
+    def url(self) -> str:
+        """The URL of this address."""
+        options = [f"mode={self.mode:04o}"] if self.mode != DEFAULT_MODE else []
+        if self.group:
+            options.append(f"group={quote(self.group)}")
+        return f"local://{quote(self.path)}" + (f"?{'&'.join(options)}" if options else "")
+
+
+def make_address(path: str = "", mode: int | str = DEFAULT_MODE, group: str | None = None) -> HubAddress:
+    """Return an address from settings; an empty path is the project's default.
+
+    Raises:
+        InvalidLayerSetting: one of them cannot be used.
+    """
+    return HubAddress(path=os.fspath(path) or default_path(), mode=_mode(mode), group=group or None)
+
+
+def parse_url(url: str) -> HubAddress:
+    """Return the address that a `local://` URL names.
+
+    Raises:
+        InvalidLayerSetting: the URL cannot be used; the text says why.
+    """
+    options = parse_options(url)
+    return make_address(options["path"], options.get("mode", DEFAULT_MODE), options.get("group"))
+
+
+def parse_options(url: str) -> Mapping[str, str]:
+    """Return `path`, `mode` and `group` as far as a `local://` URL gives them, unchecked.
+
+    Raises:
+        InvalidLayerSetting: it has other parts.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "local" or parts.netloc or parts.fragment:
+        msg = f"{url!r} is no URL of a hub: local:///absolute/path.sock, or local:// for the project's own"
+        raise InvalidLayerSetting(msg)
+    options = {"path": unquote(parts.path)}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        if key not in ("mode", "group"):
+            msg = f"{key!r} in {url!r} is no option of a hub; there are mode (0660) and group (www-data)"
+            raise InvalidLayerSetting(msg)
+        options[key] = value
+    return options
+
+
+def default_path() -> str:
+    """Return the path of this project's hub: the same for every process that is started in its folder or below."""
+    project = project_folder()
+    digest = hashlib.sha256(os.fsencode(str(project))).hexdigest()[:8]
+    name = "".join(char if char.isalnum() and char.isascii() else "-" for char in project.name)[:24] or "project"
+    return str(runtime_folder() / f"{name}-{digest}.sock")
+
+
+def project_folder() -> Path:
+    """Return the folder with `manage.py`: the working directory or one above it; without one, the working directory."""
+    here = Path.cwd().resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / "manage.py").is_file()), here)
+
+
+def runtime_folder() -> Path:
+    """Return the user's own folder for sockets; it may have to be made (see `doorway`)."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    if given and Path(given).is_dir():
+        return Path(given) / "fairway"
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"fairway-{user}"
+
+
+def _mode(mode: int | str) -> int:
+    try:
+        number = mode if isinstance(mode, int) else int(mode, 8)
+    except ValueError:
+        number = -1
+    if not 0o600 <= number <= 0o777 or number & 0o600 != 0o600:
+        shown = f"0{mode:o}" if isinstance(mode, int) and mode >= 0 else repr(mode)
+        msg = f"mode {shown} cannot be used for the hub's socket; an octal number such as 0600 or 0660"
+        raise InvalidLayerSetting(msg)
+    return number

@@ -1,0 +1,339 @@
+"""A server process's inbox at a hub in another process: on the server's event loop, over a line of its own.
+
+Nothing here waits, as the contract says. While the hub is away, `Severed` tells the gateway, and what is written is
+dropped: the gateway keeps what matters. When the hub is back, the prefixes are owned again, and `Renewed` tells it to
+announce its groups and to send again.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, cast
+
+from fairway.broker.effects import Envelope, Item, Renewed, Severed
+from fairway.errors import LayerUnavailable
+from fairway.layers.base import Inbox
+from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, check_welcome, dial, hello, receive_some
+from fairway.wire.hub import (
+    FRAME_LIMIT,
+    Announce,
+    Answer,
+    Frame,
+    FrameBroken,
+    FrameReader,
+    FromHub,
+    Items,
+    Leave,
+    Mark,
+    Own,
+    Readers,
+    Refusal,
+    Reply,
+    Submit,
+    Welcome,
+    pack,
+)
+
+if TYPE_CHECKING:
+    from fairway.layers.hub.client import LocalLayer
+
+logger = logging.getLogger("fairway.layer")
+
+GREETING_TIMEOUT = 5.0
+UNSENT = 64 * 1024 * 1024
+"""Bytes that wait for a hub which does not read. Beyond it the line is cut: it is as good as lost."""
+
+
+class LocalInbox(Inbox):
+    """What the owner of reply channels in another process than the hub's reads and writes.
+
+    Raises:
+        LayerUnavailable: the hub cannot be reached now. Later on it may come and go.
+    """
+
+    def __init__(self, layer: "LocalLayer", prefixes: list[str], on_readable: Callable[[], None]) -> None:
+        self._layer = layer
+        self._prefixes = prefixes
+        self._on_readable = on_readable
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[Item] = deque()
+        self._read: frozenset[str] = frozenset()
+        """The channels that somebody reads."""
+        self._epoch = ""
+        self._closed = False
+        self._outgoing: list[bytes] = []
+        self._line: _InboxLine | None = None
+        made = dial(layer.address.path)
+        try:
+            self._line = line = _InboxLine(self)
+            line.greet(made)
+        except BaseException:
+            made.close()
+            raise
+        self._task = self._loop.create_task(self._adopt(line, made))
+
+    async def _adopt(self, line: "_InboxLine", made: socket.socket) -> None:
+        made.setblocking(False)  # noqa: FBT003
+        await self._loop.create_unix_connection(lambda: line, sock=made)
+
+    # --- called by the line ------------------------------------------------------------------------------------------
+
+    @property
+    def owning(self) -> bytes:
+        """What makes this inbox the owner of its prefixes."""
+        return pack(Own(1, self._prefixes))
+
+    @property
+    def greeting(self) -> bytes:
+        """What begins a line."""
+        return pack(hello(self._layer.versions))
+
+    @property
+    def path(self) -> str:
+        """The hub's socket."""
+        return self._layer.address.path
+
+    def welcomed(self, line: "_InboxLine", welcome: Welcome) -> None:
+        """Learn which hub this is, and use this line from now on."""
+        self._line = line
+        before, self._epoch = self._epoch, welcome.epoch
+        if before:
+            logger.warning("the hub at %s is back", self.path)
+            self._put([Renewed()])
+            if before != welcome.epoch and self._layer.on_renewed:
+                self._layer.on_renewed()
+
+    def take(self, frame: Frame) -> None:
+        """Take a frame in."""
+        if isinstance(frame, Items):
+            self._put(frame.items)
+        elif isinstance(frame, Readers):
+            self._read = frozenset(frame.channels)
+        elif isinstance(frame, Answer) and frame.error:
+            logger.error("the hub at %s does not let us own %s: %s", self.path, self._prefixes, frame.error)
+
+    def severed(self, reason: str) -> None:
+        """Learn that the line is lost: tell the owner, and try to make it again."""
+        self._line = None
+        self._outgoing.clear()
+        self._read = frozenset()
+        if not self._closed:
+            logger.warning("the hub at %s is away (%s); its items wait until it is back", self.path, reason)
+            self._put([Severed()])
+            self._task = self._loop.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._closed:
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(LONGEST_PAUSE, pause * 2)
+            line = _InboxLine(self)
+            try:
+                async with asyncio.timeout(GREETING_TIMEOUT):
+                    await self._loop.create_unix_connection(lambda line=line: line, self.path)  # type: ignore[misc]
+                    line.say_hello()
+                    await line.is_welcome
+            except (OSError, LayerUnavailable, TimeoutError):
+                line.abandon()
+                continue
+            return
+
+    # --- the contract ------------------------------------------------------------------------------------------------
+
+    def _put(self, items: list[Item]) -> None:
+        was_empty = not self._items
+        self._items.extend(items)
+        if was_empty and items:
+            self._on_readable()
+
+    def drain(self) -> list[Item]:
+        """See `Inbox.drain`."""
+        items = list(self._items)
+        self._items.clear()
+        return items
+
+    def submit(self, envelope: Envelope, body: bytes) -> None:
+        """See `Inbox.submit`."""
+        if self._closed:
+            msg = "the inbox is closed"
+            raise LayerUnavailable(msg)
+        self._write(Submit(envelope, body))
+
+    def leave(self, group: str, generation: int) -> None:
+        """See `Inbox.leave`."""
+        self._write(Leave(group, generation))
+
+    def answer(self, token: int, answer: Any) -> None:
+        """See `Inbox.answer`."""
+        self._write(Reply(token, answer))
+
+    def announce(self, groups: Collection[str]) -> None:
+        """See `Inbox.announce`."""
+        self._write(Announce(list(groups)))
+
+    def congest(self, channel: str) -> None:
+        """See `Inbox.congest`."""
+        self._write(Mark(channel, "congested"))
+
+    def depart(self, channel: str) -> None:
+        """See `Inbox.depart`."""
+        self._write(Mark(channel, "departed"))
+
+    def relieve(self, channel: str) -> None:
+        """See `Inbox.relieve`."""
+        self._write(Mark(channel, ""))
+
+    def has_reader(self, channel: str) -> bool:
+        """See `Inbox.has_reader`."""
+        return channel in self._read
+
+    def _write(self, frame: Frame) -> None:
+        """Have a frame sent with everything else of this turn."""
+        if self._line is None:
+            return
+        self._outgoing.append(pack(frame))
+        if len(self._outgoing) == 1:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        if self._line and data:
+            self._line.write(data)
+
+    def close(self) -> None:
+        """See `Inbox.close`."""
+        if self._closed:
+            return
+        self._flush()
+        self._closed = True
+        self._layer.drop_inbox(self)
+        if self._line:
+            self._line.end()
+        elif not self._loop.is_closed():
+            self._task.cancel()
+
+
+class _InboxLine(asyncio.Protocol):
+    """One connection of an inbox to its hub."""
+
+    def __init__(self, inbox: LocalInbox) -> None:
+        self._inbox = inbox
+        self._frames: FrameReader[Any] = FrameReader(FromHub)
+        self._transport: asyncio.Transport | None = None
+        self._early: list[bytes] = []
+        """What is written before the event loop has taken the connection over."""
+        self._early_frames: list[Frame] = []
+        self._is_greeted = False
+        self._reason = "it hung up"
+        self._ended = False
+        self.is_welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def greet(self, made: socket.socket) -> None:
+        """Say hello and own the prefixes, waiting for the hub: it is on this host.
+
+        Raises:
+            LayerUnavailable: it refuses.
+        """
+        path = self._inbox.path
+        try:
+            made.sendall(self._inbox.greeting)
+            received: list[Frame] = []
+            while not any(isinstance(frame, Answer | Refusal) for frame in received):
+                frames = self._frames.receive(receive_some(made, path))
+                if frames and not self._is_greeted:
+                    self._welcome(frames.pop(0))
+                    made.sendall(self._inbox.owning)
+                received += frames
+        except (OSError, FrameBroken) as error:
+            msg = f"the hub at {path} did not greet: {error}"
+            raise LayerUnavailable(msg) from error
+        for frame in received:
+            if isinstance(frame, Refusal):
+                check_welcome(frame, path)
+            self._inbox.take(frame)
+
+    def say_hello(self) -> None:
+        """Begin the line."""
+        self.write(self._inbox.greeting)
+
+    def _welcome(self, frame: Frame) -> None:
+        welcome = check_welcome(frame, self._inbox.path)
+        self._frames.limit = FRAME_LIMIT
+        self._is_greeted = True
+        self._inbox.welcomed(self, welcome)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Write what had to wait."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._ended:
+            self._transport.abort()
+            return
+        early = b"".join(self._early)
+        self._early.clear()
+        if early:
+            self._transport.write(early)
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames in."""
+        try:
+            for frame in self._frames.receive(data):
+                if not self._is_greeted:
+                    self._greeted(frame)
+                elif isinstance(frame, Refusal):
+                    self._reason = frame.reason
+                else:
+                    self._inbox.take(frame)
+        except FrameBroken as error:
+            self._reason = error.reason
+            self.abandon()
+
+    def _greeted(self, frame: Frame) -> None:
+        try:
+            # Owned first, so that everything that `Renewed` brings about finds an owner.
+            check_welcome(frame, self._inbox.path)
+            self.write(self._inbox.owning)
+            self._welcome(frame)
+        except LayerUnavailable as error:
+            if not self.is_welcome.done():
+                self.is_welcome.set_exception(error)
+            return
+        if not self.is_welcome.done():
+            self.is_welcome.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the inbox, unless it has given this line up."""
+        if not self.is_welcome.done():
+            if self._is_greeted:
+                self.is_welcome.set_result(None)
+            else:
+                self.is_welcome.set_exception(LayerUnavailable(str(exc or self._reason)))
+                self.is_welcome.exception()
+        if self._is_greeted and not self._ended:
+            self._ended = True
+            self._inbox.severed(str(exc) if exc else self._reason)
+
+    def write(self, data: bytes) -> None:
+        """Write bytes; a hub that has stopped reading is given up."""
+        transport = self._transport
+        if transport is None:
+            self._early.append(data)
+        elif transport.get_write_buffer_size() > UNSENT:
+            self._reason = "it has stopped reading"
+            transport.abort()
+        elif not transport.is_closing():
+            transport.write(data)
+
+    def end(self) -> None:
+        """Close, once everything is written."""
+        self._ended = True
+        if self._transport:
+            self._transport.close()
+
+    def abandon(self) -> None:
+        """Close now."""
+        if self._transport:
+            self._transport.abort()

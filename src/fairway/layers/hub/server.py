@@ -1,0 +1,141 @@
+"""The hub's listening end: the broker of this process, for the other processes of its host.
+
+It runs on the event loop of the interface server, which itself reaches the broker by plain calls (`MemoryLayer`). Each
+client is a `Peer`. What a peer does wrong ends that peer's line with a line in the log, and nobody else's.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from fairway.errors import LayerUnavailable
+from fairway.layers.hub.address import HubAddress
+from fairway.layers.hub.doorway import Doorway
+from fairway.layers.hub.peer import Peer
+from fairway.layers.memory import MemoryLayer
+from fairway.wire.hub import VERSIONS
+
+logger = logging.getLogger("fairway.hub")
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks for peers that are silent or late."""
+
+SILENCE = 10.0
+"""A process with a session that gave no sign for so long is taken for dead; its service thread pings more often."""
+
+HELLO_TIMEOUT = 5.0
+PEERS = 1_000
+"""Open lines. Every process has one: more are an accident."""
+
+DRAIN = 5.0
+"""How long a graceful stop waits for workers to consume what the hub alone has."""
+
+
+class HubServer:
+    """Opens the broker of a layer to other processes.
+
+    Parameters:
+        layer: the layer of this process.
+        address: where to listen.
+        versions: the oldest and the newest version of the protocol that is spoken.
+    """
+
+    def __init__(self, layer: MemoryLayer, address: HubAddress, versions: tuple[int, int] = VERSIONS) -> None:
+        self.layer = layer
+        self.locked = layer.locked
+        self.address = address
+        self.versions = versions
+        self.peers: set[Peer] = set()
+        self.loop: asyncio.AbstractEventLoop
+        self._thread = 0
+        self._doorway: Doorway | None = None
+        self._server: asyncio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen on the running loop.
+
+        Raises:
+            LayerUnavailable: another hub lives at this address, or there can be no socket there.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._doorway = Doorway(self.address)
+        # The server object is kept: uvloop closes the socket when it is collected.
+        self._server = await self.loop.create_unix_server(lambda: Peer(self), sock=self._doorway.socket)
+        self._watch = self.loop.create_task(self._look())
+
+    async def stop(self, drain: float = DRAIN) -> None:
+        """Let workers consume what only the hub has, for at most `drain` seconds; then end all lines."""
+        if self._server is None or self._doorway is None or self._watch is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self._doorway.close()
+        try:
+            await self._drain(drain)
+        finally:
+            self._watch.cancel()
+            for peer in tuple(self.peers):
+                peer.dismiss("the hub stops")
+
+    async def _drain(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while left := self._held():
+            if time.monotonic() > end or not self.layer.statistics().sessions:
+                counts = ", ".join(f"{name}: {count}" for name, count in sorted(left.items()))
+                logger.warning("the hub stops, and %d messages are lost with it (%s)", sum(left.values()), counts)
+                return
+            await asyncio.sleep(0.02)
+
+    def _held(self) -> dict[str, int]:
+        """Return how many messages each application channel has: those of connections go with the connections."""
+        channels = self.layer.statistics().channels
+        found = {name: channel.waiting + channel.leased for name, channel in channels.items()}
+        return {name: count for name, count in found.items() if count and not name.startswith(("websocket.", "http."))}
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the loop's next turn, from whatever thread."""
+        if threading.get_ident() == self._thread:
+            self.loop.call_soon(function)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed, and with it all lines
+            logger.debug("something came for a peer after the hub had stopped")
+
+    def welcome(self, peer: Peer) -> None:
+        """Note a new line.
+
+        Raises:
+            LayerUnavailable: there are too many.
+        """
+        if len(self.peers) >= PEERS:
+            msg = f"the hub has {PEERS} lines already"
+            raise LayerUnavailable(msg)
+        self.peers.add(peer)
+
+    def tell_readers(self) -> None:
+        """Tell all owners who is read: sessions have come or gone."""
+        for peer in self.peers:
+            if peer.owner:
+                peer.tell_readers()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = self.loop.time()
+            for peer in tuple(self.peers):
+                reason = peer.fault(now, SILENCE, HELLO_TIMEOUT)
+                if reason:
+                    peer.cut(reason)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
