@@ -179,3 +179,26 @@ def test_layers_are_a_dict(settings):
 
 def test_what_it_makes_is_a_layer():
     assert isinstance(registry(a={"URL": "memory://"})["a"], Layer)
+
+
+def test_a_url_of_a_hub_says_where_it_is_and_who_may_open_it():
+    setting = parse_setting("default", {"URL": "local:///run/my%20site/f.sock?mode=0660&group=www-data"})
+    assert setting.backend == "fairway.layers.LocalLayer"
+    assert setting.config == {"path": "/run/my site/f.sock", "mode": "0660", "group": "www-data"}
+
+
+def test_config_goes_before_what_a_url_says():
+    setting = parse_setting("default", {"URL": "local:///run/a.sock", "CONFIG": {"path": "/run/b.sock"}})
+    assert setting.config == {"path": "/run/b.sock"}
+
+
+@pytest.mark.parametrize("url", ["local://host/run/a.sock", "local:///run/a.sock?mdoe=0660", "local:///a#b"])
+def test_a_url_of_a_hub_with_other_parts_is_refused(url):
+    with pytest.raises(InvalidLayerSetting, match=r"CHANNEL_LAYERS\['default'\]\['URL'\]"):
+        parse_setting("default", {"URL": url})
+
+
+def test_a_hub_that_is_made_from_a_url_has_its_address():
+    layer = make_layer(parse_setting("default", {"URL": "local:///run/a.sock?mode=0660"}))
+    assert (layer.address.path, layer.address.mode) == ("/run/a.sock", 0o660)
+    layer.close()

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
+from fairway.layers.hub.address import parse_options
 from fairway.limits import UNGATED, UNLIMITED, BrokerLimits, ChannelRule
 
 KEYS = ("BACKEND", "URL", "CONFIG", "TEST_CONFIG", "ROUTING")
-SCHEMES = {"memory": "fairway.layers.MemoryLayer"}
+SCHEMES = {"memory": "fairway.layers.MemoryLayer", "local": "fairway.layers.LocalLayer"}
 """URL scheme -> backend."""
 
 
@@ -136,7 +137,7 @@ def parse_setting(alias: str, raw: Any) -> LayerSetting:
     return LayerSetting(
         alias=alias,
         backend=_backend_of(alias, raw),
-        config=raw.get("CONFIG") or {},
+        config={**_config_of_url(alias, raw.get("URL")), **(raw.get("CONFIG") or {})},
         test_config=raw.get("TEST_CONFIG"),
         routing=raw.get("ROUTING"),
     )
@@ -190,12 +191,26 @@ def _backend_of(alias: str, raw: Mapping[str, Any]) -> str:
         if scheme not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise _wrong(alias, "URL", url, f"is no URL of a layer; known: {known}")
-        if url != f"{scheme}://":
-            raise _wrong(alias, "URL", url, f"must be just {scheme}://; options go into CONFIG")
         return SCHEMES[scheme]
     if not isinstance(backend, str) or "." not in backend:
         raise _wrong(alias, "BACKEND", backend, "must be a dotted path, such as 'fairway.layers.MemoryLayer'")
     return backend
+
+
+def _config_of_url(alias: str, url: Any) -> Mapping[str, Any]:
+    """Return the part of a layer's config that its URL holds; its scheme is known."""
+    if not url:
+        return {}
+    scheme = urlsplit(url).scheme
+    if scheme == "local":
+        try:
+            options = parse_options(url)
+        except InvalidLayerSetting as error:
+            raise _wrong(alias, "URL", url, f"cannot be used: {error}") from error
+        return {key: value for key, value in options.items() if value}
+    if url != f"{scheme}://":
+        raise _wrong(alias, "URL", url, f"must be just {scheme}://; options go into CONFIG")
+    return {}
 
 
 def _options_of(backend: Callable[..., Any]) -> list[str]:
