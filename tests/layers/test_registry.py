@@ -7,7 +7,7 @@ import pytest
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.memory import MemoryLayer
-from fairway.layers.registry import LayerRegistry, parse_setting
+from fairway.layers.registry import LayerRegistry, make_layer, parse_setting
 
 MEMORY = "fairway.layers.MemoryLayer"
 
