@@ -59,9 +59,9 @@ soak: ## run the long counts, and look for new inputs (FAIRWAY_SOAK=1 is the sho
 	@$(SYSTEM) --optional chromium redis-server
 	@FAIRWAY_SOAK=$(FAIRWAY_SOAK) $(BIN)/python -m pytest -n auto -m "soak or hypothesis" --timeout 3000 $(PYTEST_ARGS)
 
-bench: ## compare with the bare event loop and with Channels 4, and write the tables
+bench: ## compare with the bare event loop, Channels 4 and WSGI servers, and write the tables
 	@$(SETUP) --group bench
-	@$(SYSTEM) redis-server
+	@$(SYSTEM) redis-server wrk
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 docs: ## build the documentation in docs/_build; a warning is an error

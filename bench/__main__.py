@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import shlex
@@ -16,40 +17,47 @@ from pathlib import Path
 from types import FrameType
 
 from bench import machine
-from bench.contenders import CONTENDERS, Contender
+from bench.contenders import CONTENDERS, Contender, FairwayHub
 from bench.errors import BenchError
-from bench.plan import FAMILIES, SHAPES, Shape
-from bench.processes import cores
+from bench.occasions import watch_occasions
+from bench.plan import FAMILIES, HTTP, SHAPES, Shape
+from bench.processes import affinity, cores
 from bench.report import RESULTS_FILE, Report
 from bench.runner import Runner
 
-FILES_NEEDED = 4400  # 1,000 sockets to each of four contenders at a time, and room for the rest.
+OTHER_FILES = 400  # What is open beside the sockets to the contenders.
+OCCASIONS = "occasions"
 
 DESCRIPTION = """\
-Measure Fairway beside the floor (a bare uvloop loop that only writes frames) and Channels 4 (under uvicorn and under
-Daphne, each with a Redis of its own and the pub/sub layer). Contenders take turns, half a second each; what is printed
-are medians over the rounds with their range.
+Measure Fairway (in one process, and as server and worker process with the hub between them) beside the floor (a bare
+uvloop loop that only writes frames) and Channels 4 (under uvicorn and under Daphne, each with a Redis of its own and
+the pub/sub layer); for HTTP beside gunicorn (gthread), granian (WSGI), uvicorn and Daphne. Contenders take turns, half
+a second each; what is printed are medians over the rounds with their range.
 
   fanout   1,000 sockets: one group with 100-byte and with 4 KiB messages, 100 groups of 10, and clients that offer
            permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
   echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user and one ORM
            query per message, and 100 sockets of which one is on a consumer that takes 200 ms (latency of the other 99).
-  memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered.
+  rate     the echo with 100 sockets where servers and client share all cores, with and without the slow consumer.
+  http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.
+  memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered, and over 15,000.
+  crowd    fan-out to 15,000 sockets.
+  occasions  how fast a killed worker's message runs again; how fast `fairway serve` is ready, and its memory then.
 
-CPU is user plus system time of all server-side processes, Redis included, from the operating system. Servers are
-pinned to one core and the client to another, where it spins. Every message is counted and a sample is compared; a lost,
-surplus or wrong one makes the round fail instead of being measured."""
+CPU is user plus system time of all server-side processes, Redis included, from the operating system. But for rate,
+servers are pinned to one core and the client to another, where it spins (wrk does not). Every message is counted and a
+sample is compared; a lost, surplus or wrong one makes the round fail instead of being measured."""
 
 EPILOG = """\
 examples:
-  python -m bench --quick                                     everything once, in about a minute
-  python -m bench --only echo --contenders fairway,uvicorn    five rounds of one family on two contenders
-  python -m bench --shapes fanout-100,echo-100 --rounds 3
-  python -m bench --json bench.json --write-results           the full run (about 12 minutes), kept in RESULTS.md
+  python -m bench --quick                                     everything once, in about three minutes
+  python -m bench --only echo --contenders fairway,uvicorn    three rounds of one family on two contenders
+  python -m bench --shapes fanout-100,echo-100 --rounds 5
+  python -m bench --json bench.json --write-results           the full run (about 15 minutes), kept in RESULTS.md
 
-Needs Linux, the packages of the dependency group "bench", and redis-server for Channels 4. What is missing is left out,
-aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the start, and stay there
-when something failed, which the exit status tells too."""
+Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, and wrk for HTTP. What is
+missing is left out, aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the
+start, and stay there when something failed, which the exit status tells too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,20 +79,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _raise_file_limit()
+    all_cores = os.sched_getaffinity(0)
     server_cores, client_cores = cores()
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     contenders, skipped = _contenders(options.contenders, folder)
     shapes = [shape.quick() if options.quick else shape for shape in SHAPES if _chosen(shape, options)]
-    if not contenders or not shapes:
+    shapes = _possible(shapes, contenders, skipped)
+    watched = OCCASIONS in options.only and not options.shapes
+    if not contenders or not (shapes or watched):
         raise BenchError("nothing left to measure")
-    rounds = options.rounds or (1 if options.quick else 5)
+    rounds = options.rounds or (1 if options.quick else 3)
     _say(f"{len(shapes)} shapes, {len(contenders)} contenders, {rounds} rounds; logs in {folder}")
     started = len(contenders)
     watch, own = machine.Disturbance(), machine.own_cpu()
     os.sched_setaffinity(0, client_cores)
     contenders = _prepared(contenders, skipped)
-    results = Runner(contenders, shapes, rounds, server_cores, _say).run()
+    results = Runner(contenders, shapes, rounds, server_cores, all_cores, _say).run()
+    if watched:
+        with affinity(all_cores):
+            hub = [contender for contender in contenders if isinstance(contender, FairwayHub)]
+            results.occasions = [found for each in hub for found in watch_occasions(each, _say, quick=options.quick)]
     report = Report(
         results=results,
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -102,7 +116,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.write_results:
         report.write_results()
         _say(f"written to {RESULTS_FILE}")
-    failed = any(row.errors for row in results.rows) or len(contenders) < started
+    failed = any(row.errors for row in results.rows) or any(each.error for each in results.occasions)
+    failed = failed or len(contenders) < started
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed else 0
@@ -141,20 +156,45 @@ def _chosen(shape: Shape, options: argparse.Namespace) -> bool:
     return shape.family in options.only and (not options.shapes or shape.key in options.shapes)
 
 
-def _raise_file_limit() -> None:
+def _possible(shapes: list[Shape], contenders: list[Contender], skipped: dict[str, str]) -> list[Shape]:
+    """Return the shapes for which this machine has what they need."""
+    possible = []
+    for shape in shapes:
+        takers = sum(contender.does(shape) for contender in contenders)
+        # Idle memory is measured on one contender after the other.
+        files = shape.sockets * (1 if shape.family == "memory" else takers) + OTHER_FILES
+        if shape.family in HTTP and not shutil.which("wrk"):
+            skipped[shape.key] = "wrk is not installed (apt-get install wrk)"
+        elif _raise_file_limit(files) < files:
+            skipped[shape.key] = f"needs {files} open files, more than the hard limit here (ulimit -Hn)"
+        elif takers:
+            possible.append(shape)
+            continue
+        if shape.key in skipped:
+            _say(f"left out, {shape.key}: {skipped[shape.key]}")
+    return possible
+
+
+def _raise_file_limit(wanted: int) -> int:
+    """Raise the limit of open files, which servers inherit, as far as this user may; return what it is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < FILES_NEEDED:
-        raise BenchError(f"needs {FILES_NEEDED} open files, the hard limit here is {hard} (ulimit -Hn)")
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    # Servers inherit the limit.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # only root may raise the hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _pinning(server_cores: set[int], client_cores: set[int]) -> str:
     if server_cores == client_cores:
         return "server and client share the only core: rates and latencies are of little use"
     server, client = min(server_cores), min(client_cores)
-    return f"all server-side processes of every contender pinned to core {server}, the client to core {client}"
+    return (
+        f"all server-side processes of every contender pinned to core {server}, the client to core {client}; "
+        "where it says so, both are free to use all cores"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,8 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     keys = [kind.key for kind in CONTENDERS]
+    families = [*FAMILIES, OCCASIONS]
     parser.add_argument(
-        "--only", type=_choices(FAMILIES), default=FAMILIES, metavar="FAMILY,…", help="of " + ", ".join(FAMILIES)
+        "--only", type=_choices(families), default=families, metavar="FAMILY,…", help="of " + ", ".join(families)
     )
     shapes = [shape.key for shape in SHAPES]
     parser.add_argument(
@@ -175,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--contenders", type=_choices(keys), default=keys, metavar="NAME,…", help="of " + ", ".join(keys)
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="default 5; with --quick 1")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="default 3; with --quick 1")
     parser.add_argument(
         "--quick", action="store_true", help="short loops and 500 idle sockets: to see that it works, not to quote"
     )

@@ -22,9 +22,8 @@ BATCH = 50  # Handshakes under way at a time: well within every server's listen 
 HANDSHAKE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 10.0
 STALL_TIMEOUT = 10.0
-_SPIN = (
-    len(os.sched_getaffinity(0)) > 1
-)  # Asked before the client is pinned. On a single core the server needs the time.
+# Asked before the client is pinned. On a single core the server needs the time.
+_MAY_SPIN = len(os.sched_getaffinity(0)) > 1
 _CLOSE_FRAME = wire.masked_frame(wire.CLOSE, (1000).to_bytes(2, "big"))
 
 
@@ -92,7 +91,7 @@ class Connection:
 
 
 class Poller:
-    """Epoll over a set of connections that does not sleep.
+    """Epoll over a set of connections that does not sleep, unless it shares its core with the servers.
 
     The send that wakes a sleeping client pays for the wake-up. With real clients, which are on other machines, a
     server never pays it; here it would make every contender that is slower than the client dearer than it is, and
@@ -100,8 +99,9 @@ class Poller:
     to do.
     """
 
-    def __init__(self, connections: Iterable[Connection]) -> None:
+    def __init__(self, connections: Iterable[Connection], *, spins: bool = True) -> None:
         """Watch the connections for reading."""
+        self._spins = spins and _MAY_SPIN
         self._by_fileno = {connection.fileno: connection for connection in connections}
         self._epoll = select.epoll()
         self.idle = 0.0
@@ -118,7 +118,7 @@ class Poller:
 
     def _wait(self, timeout: float) -> list[tuple[int, int]]:
         poll, count, clock = self._epoll.poll, len(self._by_fileno), time.perf_counter
-        pause = 0 if _SPIN else timeout
+        pause = 0 if self._spins else timeout
         started = now = clock()
         events: list[tuple[int, int]] = []
         while not events and now - started < timeout:

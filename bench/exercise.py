@@ -16,7 +16,6 @@ from bench.plan import Shape
 from bench.processes import Accounts
 
 WARM_UP = 0.4
-SLICES = 5  # Of a shape's time in a round; the contenders take turns slice by slice (see `runner`).
 
 
 @dataclass
@@ -28,6 +27,7 @@ class Sample:
     cpu: float = 0.0
     client_seconds: float = 0.0
     client_idle: float = 0.0
+    client_cpu: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
     memory: float = 0.0
@@ -51,8 +51,14 @@ class Sample:
 
     @property
     def client_load(self) -> float:
-        """The share of the time in which the client had something to do."""
-        return 1 - self.client_idle / self.client_seconds if self.client_seconds else 0.0
+        """How busy the client was: the share of the time in which it had something to do, or its share of one core.
+
+        A client that spins has something to do when it does not wait; of one that sleeps the CPU time tells more,
+        since on a core that it shares it may also wait for its turn.
+        """
+        if not self.client_seconds:
+            return 0.0
+        return (self.client_cpu or self.client_seconds - self.client_idle) / self.client_seconds
 
 
 class Exercise:
@@ -67,7 +73,7 @@ class Exercise:
         with ExitStack() as stack:
             cookie = cookie if shape.json else ""
             opened = stack.enter_context(connections(port, _paths(shape), offer_deflate=shape.deflate, cookie=cookie))
-            self._load: Load = FanOut(shape, opened) if shape.family == "fanout" else Echo(shape, opened)
+            self._load: Load = FanOut(shape, opened) if shape.unit == "delivery" else Echo(shape, opened)
             stack.enter_context(closing(self._load))
             with _steady():
                 self._load.run(WARM_UP)
@@ -78,9 +84,12 @@ class Exercise:
         """Drive the load for a slice of the shape's time, from rest to rest."""
         with _steady():
             cpu, idle, started = self._accounts.cpu(), self._load.poller.idle, time.perf_counter()
-            tally = self._load.run(self._shape.seconds / SLICES)
+            own = time.process_time()
+            tally = self._load.run(self._shape.seconds / self._shape.slices)
             self._sample.client_seconds += time.perf_counter() - started
             self._sample.client_idle += self._load.poller.idle - idle
+            if self._shape.on_all_cores:
+                self._sample.client_cpu += time.process_time() - own
             cpu = self._accounts.settle() - cpu
             self._load.check_silence()
             self._accounts.check()

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.exercise import Sample
+from bench.plan import HTTP
 from bench.results import Results
 
 CHANNELS = ("uvicorn", "daphne")
+OURS = ("fairway", "fairway-hub")
 FLOOR_FACTOR = 1.5
 FANOUT_FACTOR = 15.0
 ECHO_SHARE = 0.5
+HUB_ECHO_SHARE = 0.25
+HUB_RATE = 4.0
+HTTP_SHARE = 0.75
 IDLE_BYTES = 8 * 1024
 
 
@@ -26,7 +31,64 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """Return a verdict for every goal that these results can answer."""
-    return [*_fanout(results), *_echo(results), *_memory(results), *_everywhere(results)]
+    return [
+        *_hub(results),
+        *_slow(results),
+        *_http(results),
+        *_crowd(results),
+        *_occasions(results),
+        *_fanout(results),
+        *_echo(results),
+        *_memory(results),
+        *_everywhere(results),
+    ]
+
+
+def _hub(results: Results) -> Iterator[Verdict]:
+    """Echo through hub and a worker process, beside Channels 4's synchronous consumer under uvicorn."""
+    for shape in ("echo-100", "rate-100"):
+        if ratio := results.ratio(shape, "fairway-hub", "uvicorn"):
+            goal = f"hub, {shape}: at most {HUB_ECHO_SHARE:.0%} of the CPU of Channels 4, uvicorn"
+            yield Verdict(goal, f"{ratio.median:.1%}", ratio.median <= HUB_ECHO_SHARE)
+    if ratio := results.ratio("rate-100", "fairway-hub", "uvicorn", _rate):
+        goal = f"hub, rate-100: at least {HUB_RATE:g} times the rate of Channels 4, uvicorn"
+        yield Verdict(goal, f"{ratio.median:.1f} times", ratio.median >= HUB_RATE)
+    for shape in ("echo-100", "rate-100"):
+        if ratio := results.ratio(shape, "fairway-hub", "uvicorn", _p99):
+            goal = f"hub, {shape}: p99 no worse than Channels 4, uvicorn"
+            yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= 1)
+
+
+def _slow(results: Results) -> Iterator[Verdict]:
+    """A slow consumer on 1 % of the sockets, beside Channels 4 without one."""
+    for slow, plain in (("echo-slow", "echo-100"), ("rate-slow", "rate-100")):
+        if ratio := results.ratio(slow, "fairway-hub", "uvicorn", _p99, other_shape=plain):
+            goal = f"hub, {slow}: p99 no worse than that of Channels 4, uvicorn, without the slow consumer"
+            yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= 1)
+
+
+def _http(results: Results) -> Iterator[Verdict]:
+    for shape in HTTP:
+        if ratio := results.ratio(shape, "fairway-hub", "gunicorn"):
+            goal = f"hub, {shape}: at most {HTTP_SHARE:g} times the CPU of gunicorn gthread"
+            yield Verdict(goal, f"{ratio.median:.2f} times", ratio.median <= HTTP_SHARE)
+
+
+def _crowd(results: Results) -> Iterator[Verdict]:
+    if row := results.row("memory-crowd", "fairway-hub"):
+        found = row.cost.median
+        goal = f"hub, idle connection among {row.shape.sockets:,}: at most {IDLE_BYTES / 1024:g} KiB"
+        yield Verdict(goal, f"{found / 1024:.1f} KiB", found <= IDLE_BYTES)
+    if ratio := results.ratio("fanout-crowd", "fairway-hub", "floor"):
+        goal = f"hub, fan-out to the crowd: at most {FLOOR_FACTOR:g} times the floor's CPU"
+        yield Verdict(goal, f"{ratio.median:.2f} times", ratio.median <= FLOOR_FACTOR)
+
+
+def _occasions(results: Results) -> Iterator[Verdict]:
+    for occasion in results.occasions:
+        if occasion.values:
+            goal = f"{occasion.title}: at most {occasion.goal:g} {occasion.unit}"
+            yield Verdict(goal, f"{occasion.median:.1f} {occasion.unit}", occasion.median <= occasion.goal)
 
 
 def _fanout(results: Results) -> Iterator[Verdict]:
@@ -60,21 +122,24 @@ def _memory(results: Results) -> Iterator[Verdict]:
 def _everywhere(results: Results) -> Iterator[Verdict]:
     """Nowhere worse than Channels 4: in CPU or memory, and in latency where that is the question."""
     for row in results.rows:
-        if row.contender != "fairway" or not row.samples:
+        if row.contender not in OURS or not row.samples:
             continue
+        about = f"{row.contender}, {row.shape.key}"
         for other in CHANNELS:
-            if ratio := results.ratio(row.shape.key, "fairway", other):
+            if ratio := results.ratio(row.shape.key, row.contender, other):
                 what = "memory" if row.shape.family == "memory" else "CPU"
                 yield Verdict(
-                    f"{row.shape.key}: no more {what} than Channels 4, {other}",
-                    f"{ratio.median:.0%}",
-                    ratio.median <= 1,
+                    f"{about}: no more {what} than Channels 4, {other}", f"{ratio.median:.0%}", ratio.median <= 1
                 )
-            if row.shape.slow_sockets and (ratio := results.ratio(row.shape.key, "fairway", other, _p99)):
+            if row.shape.slow_sockets and (ratio := results.ratio(row.shape.key, row.contender, other, _p99)):
                 yield Verdict(
-                    f"{row.shape.key}: p99 no worse than Channels 4, {other}", f"{ratio.median:.0%}", ratio.median <= 1
+                    f"{about}: p99 no worse than Channels 4, {other}", f"{ratio.median:.0%}", ratio.median <= 1
                 )
 
 
 def _p99(sample: Sample) -> list[float]:
     return [sample.p99]
+
+
+def _rate(sample: Sample) -> list[float]:
+    return [sample.rate]

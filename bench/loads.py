@@ -42,7 +42,7 @@ class Load:
         self.texts = payloads(shape)
         self.frames = [wire.masked_frame(wire.TEXT, text) for text in self.texts]
         self.buffer = bytearray(READ_SIZE)
-        self.poller = Poller(opened)
+        self.poller = Poller(opened, spins=not shape.on_all_cores)
 
     def close(self) -> None:
         """Let go of the sockets (they stay open)."""

@@ -12,8 +12,14 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Family = Literal["fanout", "echo", "memory"]
-FAMILIES: tuple[Family, ...] = ("fanout", "echo", "memory")
+Family = Literal["fanout", "echo", "rate", "http", "http-default", "memory", "crowd"]
+FAMILIES: tuple[Family, ...] = ("fanout", "echo", "rate", "http", "http-default", "memory", "crowd")
+
+# Who takes part, by the keys of the contenders.
+SOCKETS = ("floor", "fairway", "fairway-hub", "uvicorn", "daphne")
+DJANGO = ("fairway", "fairway-hub", "uvicorn", "daphne")
+VIEWS = ("fairway-hub", "gunicorn", "granian", "uvicorn", "daphne")
+CROWD = ("floor", "fairway-hub")
 
 # More than a deflate window (32 KiB) holds of the 4 KiB messages, so that a compressor with context takeover does not
 # find the message of the turn before.
@@ -21,6 +27,8 @@ VARIANTS = 64
 
 SMALL, LARGE = 100, 4096
 
+VIEW_BODY = b"ok"  # What the view says.
+HOLD_SOCKET = "hold.sock"  # Where a worker that holds a message says so.
 SLOW_SECONDS = 0.2  # What the slow consumer takes for a message; the floor and the Django projects read it here.
 
 
@@ -39,6 +47,7 @@ class Shape:
     path: str
     sockets: int
     seconds: float
+    contenders: tuple[str, ...] = SOCKETS
     size: int = SMALL
     groups: int = 1
     in_flight: int = 1
@@ -50,13 +59,41 @@ class Shape:
     @property
     def unit(self) -> str:
         """What one unit of the load is called in tables."""
-        return {"fanout": "delivery", "echo": "echo", "memory": "connection"}[self.family]
+        return _UNITS[self.family]
+
+    @property
+    def on_all_cores(self) -> bool:
+        """Whether servers and client share all cores, and the client sleeps when it has nothing to do."""
+        return self.family == "rate"
+
+    @property
+    def slices(self) -> int:
+        """Into how many slices a round is cut; the contenders take turns slice by slice. wrk knows whole seconds."""
+        return max(1, int(self.seconds)) if self.family in HTTP else 5
 
     def quick(self) -> Shape:
         """Return a short form of this shape: the same load for a shorter time, and fewer idle sockets."""
-        sockets = 500 if self.family == "memory" else self.sockets
+        sockets = min(self.sockets, _QUICK_SOCKETS.get(self.family, self.sockets))
         title = self.title.replace(f"{self.sockets:,}", f"{sockets:,}")
         return replace(self, title=title, seconds=min(self.seconds, 0.6), sockets=sockets)
+
+
+HTTP: tuple[Family, ...] = ("http", "http-default")
+_UNITS: dict[Family, str] = {
+    "fanout": "delivery",
+    "echo": "echo",
+    "rate": "echo",
+    "http": "request",
+    "http-default": "request",
+    "memory": "connection",
+    "crowd": "delivery",
+}
+_QUICK_SOCKETS: dict[Family, int] = {"memory": 500, "crowd": 2000}
+
+
+def environment(family: Family) -> dict[str, str]:
+    """Return what the servers of a family have in their environment; the settings of the projects read it."""
+    return {"BENCH_MIDDLEWARE": "default"} if family == "http-default" else {}
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -120,6 +157,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/notes/",
         sockets=1,
         json=True,
+        contenders=DJANGO,
         seconds=1.5,
     ),
     Shape(
@@ -129,6 +167,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/notes/",
         sockets=100,
         json=True,
+        contenders=DJANGO,
         seconds=2.0,
     ),
     Shape(
@@ -139,6 +178,42 @@ SHAPES: tuple[Shape, ...] = (
         sockets=100,
         slow_sockets=1,
         seconds=3.0,
+    ),
+    Shape(
+        key="rate-100",
+        title="echo on all cores: 100 sockets, function, 100 B",
+        family="rate",
+        path="/echo/",
+        sockets=100,
+        seconds=2.5,
+    ),
+    Shape(
+        key="rate-slow",
+        title="echo on all cores: 100 sockets, 1 of them on a 200 ms consumer (latency of the other 99)",
+        family="rate",
+        path="/echo/",
+        sockets=100,
+        slow_sockets=1,
+        seconds=2.5,
+        contenders=DJANGO,
+    ),
+    Shape(
+        key="http",
+        title="HTTP: a view that says ok, no middleware, 64 connections kept alive",
+        family="http",
+        path="/ok/",
+        sockets=64,
+        seconds=3.0,
+        contenders=VIEWS,
+    ),
+    Shape(
+        key="http-default",
+        title="HTTP: the same view behind Django's default middleware",
+        family="http-default",
+        path="/ok/",
+        sockets=64,
+        seconds=3.0,
+        contenders=VIEWS,
     ),
     Shape(
         key="memory-plain",
@@ -156,6 +231,24 @@ SHAPES: tuple[Shape, ...] = (
         sockets=2000,
         deflate=True,
         seconds=0,
+    ),
+    Shape(
+        key="memory-crowd",
+        title="idle memory: 15,000 sockets in one group",
+        family="memory",
+        path="/fanout/{group}/",
+        sockets=15_000,
+        seconds=0,
+        contenders=CROWD,
+    ),
+    Shape(
+        key="fanout-crowd",
+        title="fan-out: 1 group of 15,000, 100 B",
+        family="crowd",
+        path="/fanout/{group}/",
+        sockets=15_000,
+        seconds=3.0,
+        contenders=CROWD,
     ),
 )
 

@@ -23,8 +23,17 @@ STOP_TIMEOUT = 5.0
 class Process:
     """One started command, in a process group of its own, its output in a log file."""
 
-    def __init__(self, name: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> None:
-        """Start the command. It inherits the CPU affinity of the caller (see `affinity`)."""
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        log: Path,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        """Start the command. It inherits the CPU affinity of the caller (see `affinity`), and `descriptors`."""
         self.name = name
         self._log = log
         with log.open("wb") as output:
@@ -36,6 +45,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
 
     @property

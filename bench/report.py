@@ -16,6 +16,7 @@ RESULTS_FILE = Path(__file__).with_name("RESULTS.md")
 _BEGIN, _END = "<!-- results: written by python -m bench --write-results -->", "<!-- end of results -->"
 
 _LOAD_HEADER = ("contender", "CPU µs per unit", "times floor", "per second", "p50 ms", "p99 ms", "client", "notes")
+_OCCASIONS_HEADER = ("what", "median", "range", "times tried", "notes")
 _MEMORY_HEADER = ("contender", "KiB per connection", "times floor", "notes")
 
 
@@ -38,6 +39,8 @@ class Report:
         parts = [self._circumstances("")]
         for title, header, rows in self._tables():
             parts.append(f"{title}\n" + _aligned(header, rows))
+        if self.results.occasions:
+            parts.append("occasions\n" + _aligned(_OCCASIONS_HEADER, self._occasions()))
         verdicts = judge(self.results)
         if verdicts:
             parts.append(
@@ -50,6 +53,8 @@ class Report:
         parts = [self._circumstances("- ")]
         for title, header, rows in self._tables():
             parts.append(f"### {title[:1].upper()}{title[1:]}\n\n" + _markdown(header, rows))
+        if self.results.occasions:
+            parts.append("### Occasions\n\n" + _markdown(_OCCASIONS_HEADER, self._occasions()))
         verdicts = judge(self.results)
         if verdicts:
             parts.append(
@@ -61,7 +66,7 @@ class Report:
     def json(self) -> str:
         """Return everything, each round of it."""
         content = {
-            "format": 1,
+            "format": 2,
             "command": self.command,
             "date": self.date,
             "rounds": self.rounds,
@@ -71,6 +76,7 @@ class Report:
             "disturbance": self.disturbance,
             "skipped": self.skipped,
             "results": self.results.as_json(),
+            "occasions": [occasion.as_json() for occasion in self.results.occasions],
             "goals": [asdict(verdict) for verdict in judge(self.results)],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -109,6 +115,17 @@ class Report:
             cells = [self._memory_cells(row) if memory else self._load_cells(row) for row in rows]
             title = shape.title if memory else f"{shape.title} (unit: one {shape.unit})"
             yield title, _MEMORY_HEADER if memory else _LOAD_HEADER, cells
+
+    def _occasions(self) -> list[tuple[str, ...]]:
+        rows = []
+        for occasion in self.results.occasions:
+            notes = f"failed: {occasion.error.splitlines()[0]}" if occasion.error else ""
+            found, extent = "", ""
+            if occasion.values:
+                found = f"{occasion.median:.1f} {occasion.unit}"
+                extent = f"{min(occasion.values):.1f}-{max(occasion.values):.1f}"
+            rows.append((occasion.title, found, extent, str(len(occasion.values)), notes))
+        return rows
 
     def _load_cells(self, row: Row) -> tuple[str, ...]:
         notes = "; ".join(row.notes())

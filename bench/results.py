@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
 from bench.exercise import Sample
+from bench.occasions import Occasion
 from bench.plan import Shape
 
 SATURATED = 0.95
@@ -67,6 +68,7 @@ class Results:
     """All rows of a run, in the order of the plan."""
 
     rows: list[Row] = field(default_factory=list)
+    occasions: list[Occasion] = field(default_factory=list)
 
     def row(self, shape: str, contender: str) -> Row | None:
         """Return the row, if it has samples."""
@@ -75,10 +77,16 @@ class Results:
         )
 
     def ratio(
-        self, shape: str, contender: str, other: str, values: Callable[[Sample], list[float]] = _costs
+        self,
+        shape: str,
+        contender: str,
+        other: str,
+        values: Callable[[Sample], list[float]] = _costs,
+        *,
+        other_shape: str = "",
     ) -> Spread | None:
         """Compare two contenders slice by slice, since what disturbs a slice disturbs its neighbour too."""
-        mine, theirs = self.row(shape, contender), self.row(shape, other)
+        mine, theirs = self.row(shape, contender), self.row(other_shape or shape, other)
         if mine is None or theirs is None:
             return None
         ratios = [

@@ -4,10 +4,14 @@ The speed of a machine changes by the second: on a shared host the cost of a sys
 the machine itself has changed. So each shape is opened on all contenders at once, and they take turns slice by slice,
 half a second each; ratios are drawn between slices of the same turn. The order changes from round to round. Idle
 memory is measured on fresh servers, one at a time.
+
+Servers share one core and the client has another; only in the family "rate" they share all cores, as they would on a
+host of their own.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,10 +19,11 @@ from dataclasses import dataclass, field
 
 from bench.contenders import Contender, Running
 from bench.errors import BenchError
-from bench.exercise import SLICES, Exercise, Sample, measure_memory
-from bench.plan import FAMILIES, Family, Shape
+from bench.exercise import Exercise, Sample, measure_memory
+from bench.plan import FAMILIES, HTTP, Family, Shape, environment
 from bench.processes import affinity
 from bench.results import Results, Row
+from bench.views import HttpExercise
 
 
 @dataclass
@@ -29,6 +34,7 @@ class Runner:
     shapes: Sequence[Shape]
     rounds: int
     server_cores: set[int]
+    all_cores: set[int]
     say: Callable[[str], None]
     results: Results = field(default_factory=Results)
     _rows: dict[tuple[str, str], Row] = field(default_factory=dict)
@@ -51,33 +57,45 @@ class Runner:
         shapes = [shape for shape in self.shapes if shape.family == family]
         if family == "memory":
             for shape in shapes:
-                for contender in self._order(number):
-                    with self._servers([contender]) as running:
+                for contender in self._order(number, [shape]):
+                    with self._servers([contender], family) as running:
                         self._memory_turn(number, shape, contender, running)
-        elif shapes:
-            with self._servers(self._order(number)) as running:
+        elif contenders := self._order(number, shapes):
+            with self._placed(family), self._servers(contenders, family) as running:
                 for shape in shapes:
                     self._turns(number, shape, running)
 
-    def _order(self, number: int) -> list[Contender]:
-        start = number % len(self.contenders)
-        return [*self.contenders[start:], *self.contenders[:start]]
+    def _order(self, number: int, shapes: Sequence[Shape]) -> list[Contender]:
+        """Return who takes part in some of the shapes, another one first in each round."""
+        found = [contender for contender in self.contenders if any(contender.does(shape) for shape in shapes)]
+        start = number % len(found) if found else 0
+        return [*found[start:], *found[:start]]
+
+    def _cores(self, family: Family) -> set[int]:
+        """Return the cores of the servers."""
+        return self.all_cores if family == "rate" else self.server_cores
 
     @contextmanager
-    def _servers(self, contenders: Sequence[Contender]) -> Iterator[dict[str, Running | str]]:
+    def _placed(self, family: Family) -> Iterator[None]:
+        """Let the client use all cores where the servers do."""
+        with affinity(self.all_cores if family == "rate" else os.sched_getaffinity(0)):
+            yield
+
+    @contextmanager
+    def _servers(self, contenders: Sequence[Contender], family: Family) -> Iterator[dict[str, Running | str]]:
         """Start the contenders, and end them whatever happens; whoever does not start is there as the reason why."""
         running: dict[str, Running | str] = {}
         try:
             for contender in contenders:
-                running[contender.key] = self._start(contender)
+                running[contender.key] = self._start(contender, family)
             yield running
         finally:
             _stop_all(running)
 
-    def _start(self, contender: Contender) -> Running | str:
+    def _start(self, contender: Contender, family: Family) -> Running | str:
         try:
-            with affinity(self.server_cores):
-                return contender.start()
+            with affinity(self._cores(family)):
+                return contender.start(environment(family))
         except (BenchError, OSError) as error:
             self.say(f"{contender.key} does not start: {error}")
             return f"does not start: {error}"
@@ -90,14 +108,14 @@ class Runner:
 
     def _turns(self, number: int, shape: Shape, running: dict[str, Running | str]) -> None:
         """Drive the shape on all contenders in turns; whoever fails is out of this round of it."""
-        exercises: dict[str, Exercise] = {}
-        contenders = [contender for contender in self._order(number) if contender.does(shape)]
+        exercises: dict[str, Exercise | HttpExercise] = {}
+        contenders = self._order(number, [shape])
         try:
             for contender in contenders:
                 with self._failures(number, self._rows[shape.key, contender.key], contender, running):
                     server = _started(running[contender.key])
-                    exercises[contender.key] = Exercise(shape, server.port, server.accounts(), cookie=server.cookie)
-            for _ in range(SLICES):
+                    exercises[contender.key] = _exercise(shape, server)
+            for _ in range(shape.slices):
                 for contender in contenders:
                     if contender.key in exercises:
                         with self._failures(
@@ -118,7 +136,7 @@ class Runner:
         row: Row,
         contender: Contender,
         running: dict[str, Running | str],
-        exercises: dict[str, Exercise] | None = None,
+        exercises: dict[str, Exercise | HttpExercise] | None = None,
     ) -> Iterator[None]:
         """Turn what goes wrong for one contender into a note in its row; start it anew, its state is unknown."""
         try:
@@ -126,12 +144,12 @@ class Runner:
         except (BenchError, OSError, ValueError) as error:
             row.errors[number] = str(error)
             self._tell(number, row, f"failed: {error}")
-            if exercises is not None:
+            if exercises is not None and contender.key in exercises:
                 _close(exercises.pop(contender.key), contender.key, self.say)
             server = running[contender.key]
             if isinstance(server, Running):
                 _stop_all({contender.key: server})
-                running[contender.key] = self._start(contender)
+                running[contender.key] = self._start(contender, row.shape.family)
 
     def _keep(self, number: int, row: Row, sample: Sample) -> None:
         row.samples[number] = sample
@@ -142,7 +160,7 @@ class Runner:
         seconds = int(time.monotonic() - self._started)
         total = len(self._rows) * self.rounds
         place = f"[{self._done:3d}/{total} {seconds // 60:2d}:{seconds % 60:02d}]"
-        self.say(f"{place} round {number} {row.shape.key:15s} {row.contender:8s} {text}")
+        self.say(f"{place} round {number} {row.shape.key:15s} {row.contender:11s} {text}")
 
 
 def _started(server: Running | str) -> Running:
@@ -151,7 +169,13 @@ def _started(server: Running | str) -> Running:
     return server
 
 
-def _close(exercise: Exercise, key: str, say: Callable[[str], None]) -> None:
+def _exercise(shape: Shape, server: Running) -> Exercise | HttpExercise:
+    if shape.family in HTTP:
+        return HttpExercise(shape, server.port, server.accounts())
+    return Exercise(shape, server.port, server.accounts(), cookie=server.cookie)
+
+
+def _close(exercise: Exercise | HttpExercise, key: str, say: Callable[[str], None]) -> None:
     try:
         exercise.close()
     except (BenchError, OSError) as error:

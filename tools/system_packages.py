@@ -17,6 +17,7 @@ import sys
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "redis-server": ("redis-server", "valkey-server"),
+    "wrk": ("wrk",),
 }
 
 

@@ -15,10 +15,23 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "bench.apps.notes",
 ]
+ROOT_URLCONF = "bench.apps.urls"
 MIDDLEWARE: list[str] = []
+if os.environ.get("BENCH_MIDDLEWARE") == "default":
+    # What `startproject` writes.
+    MIDDLEWARE = [
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -57,6 +57,7 @@ class Contender(ABC):
     title: ClassVar[str]
     modules: ClassVar[Sequence[str]] = ()
     distributions: ClassVar[Sequence[str]] = ()
+    cookie = ""  # Of the user who is logged in.
 
     def __init__(self, folder: Path) -> None:
         """Use `folder` for the database, sockets and logs."""
@@ -68,9 +69,9 @@ class Contender(ABC):
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         return f"not installed: {', '.join(absent)}" if absent else ""
 
-    def does(self, shape: Shape) -> bool:  # noqa: ARG002 - most do everything
-        """Whether the shape makes sense here."""
-        return True
+    def does(self, shape: Shape) -> bool:
+        """Whether the shape is for this contender."""
+        return self.key in shape.contenders
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what is measured."""
@@ -85,9 +86,20 @@ class Contender(ABC):
     def prepare(self) -> None:  # noqa: B027 - most contenders need nothing
         """Do once a run, before the first start."""
 
+    def start(self, extra: Mapping[str, str] | None = None) -> Running:
+        """Start all processes, with `extra` in their environment, and wait until the whole chain answers."""
+        running = Running(free_port(), cookie=self.cookie)
+        try:
+            self._start(running, extra or {})
+            self._await(running)
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
     @abstractmethod
-    def start(self) -> Running:
-        """Start all processes and wait until the first WebSocket opens."""
+    def _start(self, running: Running, extra: Mapping[str, str]) -> None:
+        """Start all processes."""
 
     def _launch(
         self,
@@ -97,25 +109,37 @@ class Contender(ABC):
         *,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Process:
-        log = self.folder / f"{name}.log"
-        process = Process(f"{self.key} {name}", argv, cwd=cwd, env={"PYTHONPATH": str(ROOT), **(env or {})}, log=log)
+        process = Process(
+            f"{self.key} {name}",
+            argv,
+            cwd=cwd,
+            env={"PYTHONPATH": str(ROOT), **(env or {})},
+            log=self.folder / f"{name}.log",
+            descriptors=descriptors,
+        )
         running.processes.append(process)
         return process
 
     def _await(self, running: Running) -> None:
-        """Wait until a WebSocket opens: then the whole chain is there, not only the listening socket."""
-        server = running.processes[-1]
+        """Wait until the chain answers: a listening socket alone is not enough."""
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            server.check()
+            for process in running.processes:
+                process.check()
             try:
-                with connections(running.port, ["/echo/"]):
-                    return
-            except ConnectionError:
+                return self._try(running.port)
+            except (ConnectionError, TimeoutError):
                 if time.monotonic() > deadline:
-                    raise BenchError(f"{server.name} does not listen:\n{server.log_tail()}") from None
+                    server = running.processes[-1]
+                    raise BenchError(f"{server.name} does not answer:\n{server.log_tail()}") from None
                 time.sleep(0.05)
+
+    def _try(self, port: int) -> None:
+        """Open a WebSocket."""
+        with connections(port, ["/echo/"]):
+            pass
 
 
 class DjangoContender(Contender):

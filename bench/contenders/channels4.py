@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
-from bench.contenders.base import START_TIMEOUT, DjangoContender, Running, free_port
+from bench.contenders.base import START_TIMEOUT, DjangoContender, Running
 from bench.errors import BenchError
 from bench.processes import Process
 
@@ -33,18 +34,12 @@ class _Channels4(DjangoContender):
         ).stdout
         return {**super().versions(), "redis-server": printed.partition("v=")[2].split(" ")[0]}
 
-    def start(self) -> Running:
+    def _start(self, running: Running, extra: Mapping[str, str]) -> None:
         """Start Redis, then the server."""
-        running = Running(free_port(), cookie=self.cookie)
-        try:
-            self._start_redis(running)
-            argv = [sys.executable, *self._server(running.port)]
-            self._launch(running, "server", argv, cwd=self.project, env={**self.env, "BENCH_REDIS": self._redis_socket})
-            self._await(running)
-        except BaseException:
-            running.stop()
-            raise
-        return running
+        self._start_redis(running)
+        argv = [sys.executable, *self._server(running.port)]
+        env = {**self.env, "BENCH_REDIS": self._redis_socket, **extra}
+        self._launch(running, "server", argv, cwd=self.project, env=env)
 
     def _server(self, port: int) -> list[str]:
         raise NotImplementedError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
-from bench.contenders.base import Contender, Running, free_port
-from bench.plan import Shape
+from bench.contenders.base import Contender, Running
 
 
 class Floor(Contender):
@@ -16,17 +16,6 @@ class Floor(Contender):
     modules = ("uvloop",)
     distributions = ("uvloop",)
 
-    def does(self, shape: Shape) -> bool:
-        """All but Django's work, for which there is no floor."""
-        return not shape.json
-
-    def start(self) -> Running:
+    def _start(self, running: Running, extra: Mapping[str, str]) -> None:
         """Start the one process."""
-        running = Running(free_port())
-        try:
-            self._launch(running, "server", [sys.executable, "-m", "bench.floor", str(running.port)])
-            self._await(running)
-        except BaseException:
-            running.stop()
-            raise
-        return running
+        self._launch(running, "server", [sys.executable, "-m", "bench.floor", str(running.port)], env=extra)

@@ -9,7 +9,7 @@ from bench.apps.base_settings import INSTALLED_APPS as SHARED_APPS
 
 INSTALLED_APPS = ["channels", *SHARED_APPS]
 ASGI_APPLICATION = "bench.apps.channels4.asgi.application"
-ROOT_URLCONF = "bench.apps.channels4.urls"
+
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from typing import Any
 
-from bench.plan import SLOW_SECONDS
+from bench.plan import HOLD_SOCKET, SLOW_SECONDS
 from fairway import Group
 
 
@@ -38,4 +40,14 @@ def echo(message: Any) -> None:
 def slow(message: Any) -> None:
     """Send back what came, after work that takes its time."""
     time.sleep(SLOW_SECONDS)
+    message.reply_channel.send({"text": message["text"]})
+
+
+def hold(message: Any) -> None:
+    """Say who has begun this message; the first to do so holds it until it is killed."""
+    report = f"{os.getpid()} {message.attempt} {time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(report.encode(), os.path.join(os.environ["BENCH_FOLDER"], HOLD_SOCKET))  # noqa: PTH118
+    if message.attempt == 1:
+        time.sleep(60)
     message.reply_channel.send({"text": message["text"]})

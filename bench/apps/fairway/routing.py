@@ -10,8 +10,9 @@ channel_routing = [
     route("websocket.connect", consumers.join, path=FANOUT),
     route("websocket.receive", consumers.publish, path=FANOUT),
     route("websocket.disconnect", consumers.leave, path=FANOUT),
-    route("websocket.connect", consumers.accept, path=r"^/(?:echo|slow)/$"),
+    route("websocket.connect", consumers.accept, path=r"^/(?:echo|slow|hold)/$"),
     route("websocket.receive", consumers.echo, path=r"^/echo/$"),
     route("websocket.receive", consumers.slow, path=r"^/slow/$"),
+    route("websocket.receive", consumers.hold, path=r"^/hold/$"),
     route_class(Notes, path=r"^/notes/$"),
 ]

@@ -1,15 +1,17 @@
-"""Fairway with its memory layer: server and worker threads in one process."""
+"""Fairway with its memory layer in one process, or with the layer that the harness names."""
 
 from __future__ import annotations
+
+import os
 
 from bench.apps.base_settings import *  # noqa: F403 - a settings module is read by name
 from bench.apps.base_settings import INSTALLED_APPS as SHARED_APPS
 
 INSTALLED_APPS = ["fairway", *SHARED_APPS]
-ROOT_URLCONF = "bench.apps.fairway.urls"
+
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "fairway.layers.MemoryLayer",
+        "URL": os.environ.get("BENCH_LAYER", "memory://"),
         "ROUTING": "bench.apps.fairway.routing.channel_routing",
     },
 }

@@ -1,3 +1,0 @@
-"""No HTTP views are measured."""
-
-urlpatterns: list[object] = []

@@ -1,0 +1,1 @@
+"""The HTTP view under plain WSGI servers."""
