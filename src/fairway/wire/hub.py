@@ -312,7 +312,7 @@ class FrameReader(Generic[F]):
             data = bytes(self._buffer)
             self._buffer.clear()
         frames: list[F] = []
-        view = memoryview(data)
+        view, decode = memoryview(data), self._decode
         start, end = 0, len(data)
         while end - start >= _PREFIX:
             begin = start + _PREFIX
@@ -324,17 +324,14 @@ class FrameReader(Generic[F]):
             if stop > end:
                 self._needed = _PREFIX + size
                 break
-            frames.append(self._decode_one(view[begin:stop]))
+            try:
+                frames.append(decode(view[begin:stop]))
+            except (msgspec.DecodeError, RecursionError, ValueError) as error:
+                msg = f"no frame of this protocol: {error}"
+                raise FrameBroken(msg) from error
             start = stop
         else:
             self._needed = _PREFIX
         if start < end:
             self._buffer += view[start:]
         return frames
-
-    def _decode_one(self, data: memoryview) -> F:
-        try:
-            return self._decode(data)  # type: ignore[no-any-return]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            msg = f"no frame of this protocol: {error}"
-            raise FrameBroken(msg) from error

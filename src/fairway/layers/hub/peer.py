@@ -84,7 +84,10 @@ class Seat:
 
     def settle(self, delivery: Delivery, calls: Calls) -> None:  # noqa: ARG002
         """Send a delivery on."""
-        self.peer.put(Delivered(self.number, delivery))
+        peer = self.peer
+        peer.outgoing.append(pack(Delivered(self.number, delivery)))
+        if not peer.is_flushing:
+            peer.schedule()
 
     def dismiss(self) -> Calls:
         """The layer closes: the line ends with it."""
@@ -100,8 +103,9 @@ class Peer(asyncio.Protocol):
         self._broker = hub.locked.broker
         self._transport = cast("asyncio.Transport", None)
         self._frames: FrameReader[Any] = FrameReader(FromClient)
-        self._outgoing: deque[bytes] = deque()
-        self._is_flushing = False
+        self.outgoing: deque[bytes] = deque()
+        """Frames that leave at the end of this turn."""
+        self.is_flushing = False
         self._is_slow = False
         self._since = self._heard = hub.loop.time()
         self._version = 0
@@ -219,18 +223,18 @@ class Peer(asyncio.Protocol):
 
     def put(self, frame: Frame) -> None:
         """Send a frame with everything else of this turn. May be called from any thread."""
-        self._outgoing.append(pack(frame))
-        self.schedule()
+        self.outgoing.append(pack(frame))
+        if not self.is_flushing:
+            self.schedule()
 
     def schedule(self) -> None:
         """Have everything sent that is there at the end of this turn."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._hub.call(self._flush)
+        self.is_flushing = True
+        self._hub.call(self._flush)
 
     def _flush(self) -> None:
-        self._is_flushing = False
-        outgoing = self._outgoing
+        self.is_flushing = False
+        outgoing = self.outgoing
         if self._transport.is_closing():
             outgoing.clear()
             return
