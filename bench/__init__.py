@@ -1,4 +1,4 @@
-"""Fairway's benchmark: the same work on a bare loop, Fairway and Channels 4, in turns, on one machine.
+"""Fairway's benchmark: the same work on a bare loop, Fairway, Channels 4 and others, in turns, on one machine.
 
 Run it with ``python -m bench`` (see ``--help``) or ``make bench``. The modules, from the question to the answer:
 
@@ -10,6 +10,9 @@ processes   starting and ending server processes; their CPU time and memory, rea
 wire        WebSocket bytes of the client's side, by hand
 client      raw sockets: opening a thousand of them, reading one of them
 loads       the closed loops: fan-out and echo
+crowd       a fan-out whose sockets are those of another process, because they are so many
+views       HTTP: wrk asks a Django view
+occasions   what happens once in a while: a server starts, a worker is killed
 exercise    one shape on one contender, from opening the sockets to a sample of numbers; idle memory
 runner      rounds and turns
 results     medians, spreads, ratios

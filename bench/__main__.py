@@ -161,8 +161,8 @@ def _possible(shapes: list[Shape], contenders: list[Contender], skipped: dict[st
     possible = []
     for shape in shapes:
         takers = sum(contender.does(shape) for contender in contenders)
-        # Idle memory is measured on one contender after the other.
-        files = shape.sockets * (1 if shape.family == "memory" else takers) + OTHER_FILES
+        # Idle memory is measured on one contender after the other, and each crowd has a client of its own.
+        files = shape.sockets * (1 if shape.family in ("memory", "crowd") else takers) + OTHER_FILES
         if shape.family in HTTP and not shutil.which("wrk"):
             skipped[shape.key] = "wrk is not installed (apt-get install wrk)"
         elif _raise_file_limit(files) < files:

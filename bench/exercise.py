@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from array import array
@@ -11,8 +10,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from bench.client import connections
-from bench.loads import Echo, FanOut, Load
-from bench.plan import Shape
+from bench.crowd import RemoteLoad
+from bench.loads import Echo, FanOut, Load, steady
+from bench.plan import Shape, paths
 from bench.processes import Accounts
 
 WARM_UP = 0.4
@@ -71,23 +71,20 @@ class Exercise:
         self._latencies = array("d")
         self._sample = Sample(units=0)
         with ExitStack() as stack:
-            cookie = cookie if shape.json else ""
-            opened = stack.enter_context(connections(port, _paths(shape), offer_deflate=shape.deflate, cookie=cookie))
-            self._load: Load = FanOut(shape, opened) if shape.unit == "delivery" else Echo(shape, opened)
-            stack.enter_context(closing(self._load))
-            with _steady():
+            self._load = stack.enter_context(_load(shape, port, cookie if shape.json else ""))
+            with steady():
                 self._load.run(WARM_UP)
             accounts.settle()
             self._stack = stack.pop_all()
 
     def slice(self) -> None:
         """Drive the load for a slice of the shape's time, from rest to rest."""
-        with _steady():
-            cpu, idle, started = self._accounts.cpu(), self._load.poller.idle, time.perf_counter()
+        with steady():
+            cpu, idle, started = self._accounts.cpu(), self._load.idle, time.perf_counter()
             own = time.process_time()
             tally = self._load.run(self._shape.seconds / self._shape.slices)
             self._sample.client_seconds += time.perf_counter() - started
-            self._sample.client_idle += self._load.poller.idle - idle
+            self._sample.client_idle += self._load.idle - idle
             if self._shape.on_all_cores:
                 self._sample.client_cpu += time.process_time() - own
             cpu = self._accounts.settle() - cpu
@@ -110,37 +107,34 @@ class Exercise:
         self._accounts.settle()
 
 
+@contextmanager
+def _load(shape: Shape, port: int, cookie: str) -> Iterator[Load | RemoteLoad]:
+    """Open the sockets of a shape and put its load on them."""
+    if shape.family == "crowd":
+        with closing(RemoteLoad(shape, port)) as remote:
+            yield remote
+        return
+    kind = FanOut if shape.family == "fanout" else Echo
+    with (
+        connections(port, paths(shape), offer_deflate=shape.deflate, cookie=cookie) as opened,
+        closing(kind(shape, opened)) as load,
+    ):
+        yield load
+
+
 def measure_memory(shape: Shape, port: int, accounts: Accounts) -> Sample:
     """Measure what idle sockets add to the memory of a freshly started contender."""
-    paths = _paths(shape)
+    every = paths(shape)
     # What a server loads or caches with its first connections is not the price of one more.
-    with connections(port, paths[:50], offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+    with connections(port, every[:50], offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
         load.run(0)
     accounts.settle()
     time.sleep(0.2)
     before = accounts.memory()
-    with connections(port, paths, offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+    with connections(port, every, offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
         accounts.settle()
         time.sleep(0.2)
         used = accounts.memory() - before
         load.run(0)  # One message to all of them: they were alive, and in the group.
         accounts.check()
     return Sample(units=shape.sockets, memory=used / shape.sockets, deflated=any(c.accepted.deflate for c in opened))
-
-
-def _paths(shape: Shape) -> list[str]:
-    fast = shape.sockets - shape.slow_sockets
-    return [shape.path.format(group=f"g{index % shape.groups}") for index in range(fast)] + [
-        shape.slow_path
-    ] * shape.slow_sockets
-
-
-@contextmanager
-def _steady() -> Iterator[None]:
-    """Keep the client's own garbage collector out of the latencies."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -7,11 +7,13 @@ missing or surplus is an error, not a number.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench import wire
@@ -47,6 +49,11 @@ class Load:
     def close(self) -> None:
         """Let go of the sockets (they stay open)."""
         self.poller.close()
+
+    @property
+    def idle(self) -> float:
+        """The seconds in which the client waited so far."""
+        return self.poller.idle
 
     @property
     def deflated(self) -> bool:
@@ -200,3 +207,14 @@ class Echo(Load):
                 else:
                     under_way -= 1
         return tally
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Keep the client's own garbage collector out of the latencies."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -73,25 +73,25 @@ def watch_occasions(contender: FairwayHub, say: Callable[[str], None], *, quick:
 def _starts(contender: FairwayHub, count: int) -> Iterator[tuple[float, float]]:
     """Start the interface server alone; yield the milliseconds until it was ready, and its MiB then."""
     for _ in range(count):
-        port = free_port()
-        running = Running(port)
-        try:
-            with _readiness() as (descriptor, wait_ready):
+        running = Running(free_port())
+        with _readiness() as (descriptor, wait_ready):
+            try:
                 began = time.monotonic()
-                contender.start_server(running, port, notify=descriptor)
+                contender.start_server(running, running.port, notify=descriptor)
                 wait_ready(running.processes[-1])
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", running.port), timeout=1).close()
                 seconds = time.monotonic() - began
                 time.sleep(0.5)
                 yield seconds * 1e3, _resident(running.processes[-1].pid) / 1024
-        finally:
-            running.stop()
+            finally:
+                running.stop()
 
 
 def _kills(contender: FairwayHub, count: int) -> Iterator[tuple[float]]:
     """Kill the one of two workers that holds a message; yield the milliseconds until the other has begun it."""
     running = Running(free_port())
     with ExitStack() as stack:
+        pipes = stack.enter_context(ExitStack())
         stack.callback(running.stop)
         reports = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         path = contender.folder / HOLD_SOCKET
@@ -99,7 +99,7 @@ def _kills(contender: FairwayHub, count: int) -> Iterator[tuple[float]]:
         reports.bind(str(path))
         reports.settimeout(TIMEOUT)
         contender.start_server(running, running.port)
-        workers = [_ready_worker(contender, running, number) for number in range(2)]
+        workers = [_ready_worker(contender, running, number, pipes) for number in range(2)]
         for number in range(count):
             with connections(running.port, ["/hold/"]) as [client]:
                 client.send(masked_frame(TEXT, b"hold this"))
@@ -114,7 +114,7 @@ def _kills(contender: FairwayHub, count: int) -> Iterator[tuple[float]]:
             victim.stop()
             running.processes.remove(victim)
             workers.remove(victim)
-            workers.append(_ready_worker(contender, running, 2 + number))
+            workers.append(_ready_worker(contender, running, 2 + number, pipes))
 
 
 def _begun(reports: socket.socket, *, attempt: int) -> tuple[int, int]:
@@ -128,17 +128,19 @@ def _begun(reports: socket.socket, *, attempt: int) -> tuple[int, int]:
     return pid, instant
 
 
-def _ready_worker(contender: FairwayHub, running: Running, number: int) -> Process:
-    with _readiness() as (descriptor, wait_ready):
-        contender.start_worker(running, f"worker-{number}", notify=descriptor)
-        worker = running.processes[-1]
-        wait_ready(worker)
-    return worker
+def _ready_worker(contender: FairwayHub, running: Running, number: int, pipes: ExitStack) -> Process:
+    descriptor, wait_ready = pipes.enter_context(_readiness())
+    contender.start_worker(running, f"worker-{number}", notify=descriptor)
+    wait_ready(running.processes[-1])
+    return running.processes[-1]
 
 
 @contextmanager
 def _readiness() -> Iterator[tuple[int, Callable[[Process], None]]]:
-    """Make a pipe on which a child says that it is ready; yield its end for the child, and what waits for it."""
+    """Make a pipe on which a child says that it is ready; yield its end for the child, and what waits for it.
+
+    It stays open as long as the child lives, which would take its supervisor for dead otherwise.
+    """
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
 

@@ -252,6 +252,15 @@ SHAPES: tuple[Shape, ...] = (
     ),
 )
 
+
+def paths(shape: Shape) -> list[str]:
+    """Return what the sockets of a shape ask for; the slow ones are the last."""
+    fast = shape.sockets - shape.slow_sockets
+    return [shape.path.format(group=f"g{index % shape.groups}") for index in range(fast)] + [
+        shape.slow_path
+    ] * shape.slow_sockets
+
+
 _WORDS = [
     "harbour",
     "tide",
