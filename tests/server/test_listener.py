@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from fairway.errors import CannotListen
 from fairway.layers.memory import MemoryLayer
 from fairway.server import Server, ServerConfig
+from tests.server.support import ask as ask_house
 from tests.server.support import await_until, limits, request, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
@@ -199,3 +201,73 @@ async def test_stopping_in_the_middle_of_everything(caplog):
         assert house.server.connections == 0
         assert not len(house.gateway.deadlines)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_server_that_listens_no_more_keeps_its_connections():
+    async with serving() as house:
+        peer, connect = await house.open()
+        port = house.port
+        house.server.stop_listening()
+        house.server.stop_listening()
+        with pytest.raises(OSError, match=r"refused|failed|Multiple|Errno"):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert house.server.health() == "not listening any more"
+        assert house.server.bound == []
+        house.layer.send(connect.reply, {"text": "still here"})
+        assert await peer.text() == "still here"
+
+
+async def test_what_keeps_a_server_from_its_start_is_named():
+    layer = MemoryLayer()
+    server = Server(ServerConfig(binds=["127.0.0.1:0", "nonsense"]), layer)
+    with pytest.raises(CannotListen, match="cannot listen on nonsense: write HOST:PORT"):
+        await server.start()
+    assert (server.bound, server.health(), layer.statistics().owners) == ([], "starting", 0)
+    server.abort()
+    layer.close()
+
+
+async def test_the_health_of_a_server_from_its_start_to_its_end():
+    layer = MemoryLayer()
+    server = Server(ServerConfig(binds=["127.0.0.1:0"], limits=limits()), layer)
+    assert server.health() == "starting"
+    assert server.status()["draining"] is False
+    await server.start()
+    assert server.health() == ""
+    server._roster.gateway.trouble = "the layer is lost"
+    assert server.status()["health"] == "the layer is lost"
+    await server.stop()
+    assert (server.health(), server.status()["draining"]) == ("draining", True)
+    layer.close()
+
+
+async def test_the_status_counts_connections_by_kind_and_what_was_refused():
+    async with serving() as house:
+        assert house.server.status()["connections"] == {"http": 0, "websocket": 0, "pending": 0}
+        _, connect = await house.open()
+        house.layer.group_add("room", connect.reply)
+        await house.peer(upgrade())
+        pending = await house.take("websocket.connect")
+        _, work = await ask_house(house)
+        refused = await house.peer(b"NONSENSE\r\n\r\n")
+        assert (await refused.response()).status == 400
+        closed, _ = await house.open()
+        closed.close(1001)
+        (await house.take("websocket.disconnect")).commit()
+        await await_until(lambda: house.server.connections == 3)
+        status = house.server.status()
+        assert status["connections"] == {"http": 1, "websocket": 1, "pending": 1}
+        assert (status["requests"], status["handshakes"], status["groups"]) == (1, 3, 1)
+        assert (status["refusals"], status["closes"], status["turned_away"]) == ({"400": 1}, {"1001": 1}, {})
+        assert (status["unsent_bytes"], status["health"], status["draining"]) == (0, "ok", False)
+        assert status["layer"]["groups"] == 1
+        assert status["layer"]["waiting"].get("websocket.connect", 0) == 0
+        assert status["pid"] == os.getpid()
+        pending.commit({"accept": True})
+        work.commit({"status": 200})
+
+
+async def test_a_layer_that_is_elsewhere_is_not_asked():
+    async with serving() as house:
+        house.server._layer.is_shared = True
+        assert "layer" not in house.server.status()

@@ -67,8 +67,8 @@ def parse_bind(text: str) -> Bind:
     """
     if text.startswith("unix:"):
         return _parse_unix(text)
-    kind, _, number = text.rpartition(":")
-    if not number.isascii() or not number.isdigit() or int(number) > 65535:
+    kind, colon, number = text.rpartition(":")
+    if not colon or not number.isascii() or not number.isdigit() or int(number) > 65535:
         raise CannotListen(text, "write HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N")
     if kind == "fd":
         return FdBind(int(number))
@@ -144,18 +144,22 @@ async def listen(factory: Factory, text: str) -> Listener:
 
 
 async def _serve(loop: asyncio.AbstractEventLoop, factory: Factory, bound: socket.socket) -> asyncio.Server:
-    if bound.family != socket.AF_UNIX:
-        return await loop.create_server(factory, sock=bound, backlog=BACKLOG)
-    # From 3.13 on the loop would remove the file, which is for whoever has made it.
-    options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-    return await loop.create_unix_server(factory, sock=bound, backlog=BACKLOG, **options)
+    try:
+        if bound.family != socket.AF_UNIX:
+            return await loop.create_server(factory, sock=bound, backlog=BACKLOG)
+        # From 3.13 on the loop would remove the file, which is for whoever has made it.
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        return await loop.create_unix_server(factory, sock=bound, backlog=BACKLOG, **options)
+    except BaseException:
+        bound.close()
+        raise
 
 
 def open_inherited(bind: FdBind) -> socket.socket:
     """Return a socket of our own for an inherited descriptor.
 
     Raises:
-        CannotListen: the descriptor is not open, or no stream socket.
+        CannotListen: the descriptor is not open, or no socket to listen on.
     """
     text = f"fd:{bind.number}"
     try:
@@ -168,6 +172,11 @@ def open_inherited(bind: FdBind) -> socket.socket:
     if inherited.type != socket.SOCK_STREAM:
         inherited.close()
         raise CannotListen(text, "it is no stream socket")
+    try:
+        inherited.listen(BACKLOG)
+    except OSError:
+        inherited.close()
+        raise CannotListen(text, "it is a connection, and nobody can listen on it") from None
     return inherited
 
 
@@ -220,9 +229,7 @@ def _check_unused(bind: UnixBind) -> None:
             return  # a dead server's
         except BlockingIOError:
             pass  # alive, and busy
-    raise CannotListen(
-        text, f"address in use: another process listens on {text}; choose another --bind", errno.EADDRINUSE
-    )
+    raise CannotListen(text, _IN_USE, errno.EADDRINUSE)
 
 
 def _reason(error: OSError, bind: Bind) -> str:

@@ -8,7 +8,7 @@ no further.
 import asyncio
 import logging
 from collections import deque
-from typing import cast
+from typing import Literal, cast
 
 from fairway.errors import InvalidMessage, PeerError
 from fairway.server.exchange import Exchange, Step, access_of, address_of, new_exchange
@@ -282,6 +282,14 @@ class Connection(asyncio.Protocol):
     def socket(self) -> WebSocketStream | None:
         """The WebSocket on this connection, if it was upgraded."""
         return self._stream if type(self._stream) is WebSocketStream else None
+
+    @property
+    def kind(self) -> Literal["http", "websocket", "pending"]:
+        """What this connection carries; a WebSocket is pending until its handshake is decided."""
+        stream = self._stream
+        if type(stream) is not WebSocketStream:
+            return "http"
+        return "pending" if stream.is_pending else "websocket"
 
     # --- the port of a stream ----------------------------------------------------------------------------------------
 

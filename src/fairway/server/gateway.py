@@ -73,6 +73,8 @@ class Gateway:
         self.limits = config.limits
         self.loop = loop
         self.deadlines = Deadlines(loop)
+        self.trouble = ""
+        """Why the layer cannot be reached; empty while it can."""
         self._streams: dict[str, Stream] = {}
         self._departed: set[str] = set()
         server = random_part()

@@ -1,26 +1,24 @@
-"""The interface server: listening sockets, the connections they accept, and a stop that is gentle.
+"""The interface server: listening sockets, the connections they accept, and what it tells about itself.
 
 It knows no Django. Everything it learns goes to the layer through its gateway; everything it sends comes from there.
 """
 
 import asyncio
-import logging
 import os
-import socket
 import time
-from collections.abc import Callable
-from typing import Self
+from collections import Counter
+from typing import Any, Self
 
+import fairway
 from fairway.layers.base import Layer
-from fairway.limits import UNLIMITED
+from fairway.server.binds import Listener, listen
 from fairway.server.config import ServerConfig
 from fairway.server.connection import Connection
+from fairway.server.descriptors import most_connections
+from fairway.server.draining import Drain
 from fairway.server.gateway import Gateway
 from fairway.server.roster import Roster
 
-logger = logging.getLogger("fairway.server")
-
-BACKLOG = 2048
 RECORDS_TIMEOUT = 5.0
 """A stop waits so long for the disconnect messages of its last sockets to be consumed."""
 
@@ -36,15 +34,15 @@ class Server:
     def __init__(self, config: ServerConfig, layer: Layer) -> None:
         self.config = config
         self._layer = layer
-        self._servers: list[asyncio.Server] = []
-        self._paths: list[str] = []
+        self._listeners: list[Listener] = []
         self._roster: Roster[Connection] | None = None
+        self._drain: Drain | None = None
+        self._began = time.monotonic()
 
     @property
     def bound(self) -> list[tuple[str, int]]:
         """Host and port of each TCP socket that listens."""
-        sockets = [bound for server in self._servers for bound in server.sockets]
-        return [bound.getsockname()[:2] for bound in sockets if bound.family != socket.AF_UNIX]
+        return [address for listener in self._listeners for address in listener.addresses]
 
     @property
     def connections(self) -> int:
@@ -55,81 +53,96 @@ class Server:
         """Listen.
 
         Raises:
-            OSError: an address cannot be bound.
+            CannotListen: with the address and the reason.
         """
-        loop = asyncio.get_running_loop()
-        gateway = Gateway(self._layer, self.config, loop)
-        self._roster = roster = Roster[Connection](gateway)
+        gateway = Gateway(self._layer, self.config, asyncio.get_running_loop())
+        roster = Roster[Connection](gateway, most_connections(self.config.limits.rates.connections))
+        self._drain = Drain(roster)
         try:
             for bind in self.config.binds:
-                self._servers.append(await self._listen(loop, bind, roster))
+                self._listeners.append(await listen(lambda: Connection(roster), bind))
         except BaseException:
-            self._unlisten()
+            self.stop_listening()
             gateway.close()
             raise
+        self._began = time.monotonic()
+        self._roster = roster
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, bind: str, roster: Roster[Connection]) -> asyncio.Server:
-        def connection() -> Connection:
-            return Connection(roster)
+    def stop_listening(self) -> None:
+        """Take no new connection from now on. Those that are open stay, and live on."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
 
-        if bind.startswith("unix:"):
-            path = bind.removeprefix("unix:")
-            server = await loop.create_unix_server(connection, path, backlog=BACKLOG)
-            self._paths.append(path)
-            return server
-        if bind.startswith("fd:"):
-            inherited = socket.socket(fileno=os.dup(int(bind.removeprefix("fd:"))))
-            return await loop.create_server(connection, sock=inherited, backlog=BACKLOG)
-        host, _, port = bind.rpartition(":")
-        return await loop.create_server(connection, host.strip("[]") or None, int(port), backlog=BACKLOG)
+    async def drain(self, seconds: float | None = None) -> None:
+        """Stop listening, finish HTTP, and close the sockets one after the other with 1012.
+
+        The closing is spread over `seconds` (`limits.drain` unless told otherwise), so that the clients come back in a
+        trickle. HTTP exchanges that have begun get `limits.drain_http` seconds. What is open after that stays open.
+        """
+        self.stop_listening()
+        if self._drain:
+            await self._drain.run(self.config.limits.drain if seconds is None else seconds)
 
     async def stop(self) -> None:
-        """Stop gently: take no connection, finish HTTP, close the sockets one after the other with 1012.
-
-        The closing is spread over `limits.drain` seconds, so that the clients come back in a trickle. HTTP exchanges
-        that have begun get `limits.drain_http` seconds.
-        """
-        roster = self._roster
-        if roster is None or roster.stopping:
+        """Drain, cut what is left, and let the layer go. A second stop does not wait: it is `abort`."""
+        if self._roster is None or self._drain is None:
             return
-        roster.stopping = True
-        self._unlisten()
+        if self._drain.is_finishing:
+            self.abort()
+            return
+        self._drain.is_finishing = True
         try:
-            for connection in tuple(roster.connections):
-                connection.stop()
-            await self._close_sockets(roster)
-            await _wait_until(lambda: not roster.connections, self.config.limits.drain_http)
-            self._abort_all(roster)
-            await _wait_until(lambda: len(roster.gateway) == 0, RECORDS_TIMEOUT)
+            await self.drain()
+            await self._drain.finish(RECORDS_TIMEOUT)
         finally:  # also when there is no patience for it all
-            self._abort_all(roster)
-            roster.gateway.close()
+            self.abort()
+            self._roster.gateway.close()
 
-    @staticmethod
-    def _abort_all(roster: Roster[Connection]) -> None:
-        for connection in tuple(roster.connections):
-            connection.abort()
+    def abort(self) -> None:
+        """Cut every connection now. A stop that is under way ends at once."""
+        self.stop_listening()
+        if self._drain:
+            self._drain.abort()
 
-    async def _close_sockets(self, roster: Roster[Connection]) -> None:
-        sockets = [stream for connection in roster.connections if (stream := connection.socket)]
-        if not sockets:
-            return
-        logger.info("closing %d WebSockets over %g s", len(sockets), self.config.limits.drain)
-        pause = max(0.0, self.config.limits.drain) / len(sockets)
-        began = time.monotonic()
-        for number, stream in enumerate(sockets):
-            stream.close(1012, "service restart")
-            ahead = began + number * pause - time.monotonic()
-            if ahead > 0.001:
-                await asyncio.sleep(ahead)
+    # --- what it tells about itself ----------------------------------------------------------------------------------
 
-    def _unlisten(self) -> None:
-        for server in self._servers:
-            server.close()
-        for path in self._paths:
-            if os.path.exists(path):  # noqa: PTH110
-                os.unlink(path)  # noqa: PTH108
-        self._paths.clear()
+    def health(self) -> str:
+        """Return why nobody should send requests here; `""` when all is well."""
+        if self._roster is None:
+            return "starting"
+        if self._roster.stopping:
+            return "draining"
+        if not self._listeners:
+            return "not listening any more"
+        return self._roster.gateway.trouble
+
+    def status(self) -> dict[str, Any]:
+        """Return what this server holds and has done, as plain values. It looks at every connection."""
+        roster = self._roster
+        status: dict[str, Any] = {
+            "version": fairway.__version__,
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._began, 3),
+            "health": self.health() or "ok",
+            "draining": roster is not None and roster.stopping,
+        }
+        if roster is None:
+            return status
+        kinds = Counter(connection.kind for connection in roster.connections)
+        status |= {
+            "connections": {kind: kinds[kind] for kind in ("http", "websocket", "pending")},
+            "unsent_bytes": sum(connection.unsent() for connection in roster.connections),
+            "groups": len(roster.gateway.fanout),
+            "requests": roster.requests,
+            "handshakes": roster.handshakes,
+            "turned_away": dict(roster.turned_away),
+            "refusals": {str(int(code)): count for code, count in sorted(roster.refusals.items())},
+            "closes": {str(code): count for code, count in sorted(roster.closes.items())},
+        }
+        if not self._layer.is_shared:  # else the broker is elsewhere, and asking it would hold up every socket
+            status["layer"] = _layer_status(self._layer)
+        return status
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -139,8 +152,10 @@ class Server:
         await self.stop()
 
 
-async def _wait_until(condition: Callable[[], bool], timeout: float) -> None:
-    """Return when the condition holds, or when the time is over (never, if it is unlimited)."""
-    end = time.monotonic() + timeout if timeout != UNLIMITED else float("inf")
-    while not condition() and time.monotonic() < end:  # noqa: ASYNC110  the conditions are plain sizes of collections
-        await asyncio.sleep(0.02)
+def _layer_status(layer: Layer) -> dict[str, Any]:
+    statistics = layer.statistics()
+    # A body's own channel is gone in a moment, and there may be thousands.
+    waiting = {name: box.waiting for name, box in statistics.channels.items() if "?" not in name and "!" not in name}
+    names = ("groups", "sessions", "owners", "held_bytes", "dead_letters", "delivered", "committed", "expired")
+    numbers = {name: getattr(statistics, name) for name in (*names, "repeats_dropped", "group_sends_dropped")}
+    return {**numbers, "waiting": waiting}

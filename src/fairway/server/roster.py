@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Generic, TypeVar
 
@@ -14,9 +15,14 @@ C = TypeVar("C")
 
 
 class Roster(Generic[C]):
-    """The open connections of one server. Each finds its gateway here, and the date for its responses."""
+    """The open connections of one server. Each finds its gateway here, and the date for its responses.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Parameters:
+        gateway: the way to the layer.
+        most: how many connections may be open at the same time.
+    """
+
+    def __init__(self, gateway: Gateway, most: int) -> None:
         self.gateway = gateway
         self.proxies = Proxies(gateway.config.proxies)
         self.connections: set[C] = set()
@@ -29,7 +35,7 @@ class Roster(Generic[C]):
         """HTTP answers that no response of an application was, by their status."""
         self.closes: Counter[int] = Counter()
         """WebSockets that have ended, by their close code."""
-        self._doorman = Doorman(gateway.limits.rates)
+        self._doorman = Doorman(replace(gateway.limits.rates, connections=most))
         self._date = b""
         self._date_second = 0
 

@@ -111,6 +111,11 @@ class WebSocketStream:
         gateway.deadlines.put(self, limits.websocket.connect_timeout)
         port.log(Step("connecting", 0, 0, self.channel))
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the handshake is undecided."""
+        return self._phase is PENDING
+
     # --- from the socket ---------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
