@@ -17,8 +17,13 @@ from tests.support.waiting import wait_until
 
 
 class Told:
-    def __init__(self):
+    def __init__(self, watchdog=None):
         self.lines = []
+        self.watchdog = watchdog
+        self.lives = 0
+
+    def alive(self):
+        self.lives += 1
 
     def ready(self):
         self.lines.append("READY")
@@ -33,10 +38,11 @@ class Told:
 class Life:
     """A worker process in a thread of the test."""
 
-    def __init__(self, routing=(), *, threads=2, **limits):
+    def __init__(self, routing=(), *, threads=2, watchdog=None, **limits):
         self.chain = Chain(routing, threads=threads)
-        self.told = Told()
-        self.process = WorkerProcess([self.chain.worker], WorkerLimits(**limits), self.told)
+        self.told = Told(watchdog)
+        self.started = []
+        self.process = WorkerProcess([self.chain.worker], WorkerLimits(**limits), self.told, self.started.append)
         self.results = []
         self.thread = threading.Thread(target=lambda: self.results.append(self.process.run()), daemon=True)
 
@@ -66,6 +72,8 @@ def test_from_start_to_stop(caplog):
         wait_until(lambda: len(seen) == 3)
         life.process.stop("SIGTERM")
         assert life.end() is True
+    assert life.started == [life.chain.worker]
+    assert life.process.has_ended
     assert life.told.lines == ["READY", "working", "STOPPING", "stopping: SIGTERM"]
     assert [record.getMessage() for record in caplog.records] == ["stopping: SIGTERM", "stopped"]
 
@@ -169,3 +177,20 @@ def test_a_coroutine_is_waited_for_too():
         life.process.stop("SIGTERM")
         assert life.end() is True
     assert done == [1]
+
+
+def test_a_watchdog_hears_of_it_while_it_works_and_while_it_stops():
+    go = threading.Event()
+    with Life([route("work", lambda message: go.wait(10))], watchdog=0.01) as life:
+        life.send()
+        wait_until(life.chain.worker.running)
+        wait_until(lambda: life.told.lives > 3)
+        life.process.stop("SIGTERM")
+        wait_until(lambda: "STOPPING" in life.told.lines)
+        before = life.told.lives
+        wait_until(lambda: life.told.lives > before + 3)
+        go.set()
+        assert life.end() is True
+    with Life() as life:
+        wait_until(lambda: life.told.lines)
+    assert life.told.lives == 0

@@ -44,7 +44,7 @@ def test_messages_enough_in_all_workers_together():
 
 
 def test_not_all_processes_retire_at_the_same_message():
-    most = {Watch([], WorkerLimits(max_messages=1000))._most_messages for _ in range(20)}
+    most = {Watch([], WorkerLimits(max_messages=1000)).most_messages for _ in range(20)}
     assert len(most) > 1
     assert 1000 <= min(most) <= max(most) <= 1000 * (1 + JITTER)
 

@@ -8,10 +8,11 @@ not finished then is delivered again, to another worker.
 """
 
 import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from fairway.broker.effects import Delivery
 from fairway.layers.base import Layer, Reader
@@ -78,6 +79,8 @@ class Worker:
         self._dispatcher: Dispatcher | None = None
         self.taken = 0
         """About how many messages it has taken: threads that count at the same instant may count one."""
+        self._call_at = math.inf
+        self._on_taken: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Open the session and begin to take messages.
@@ -94,8 +97,8 @@ class Worker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no thread runs any more: it was stopped, or its layer was closed."""
-        return not any(thread.is_alive() for thread in self._threads)
+        """Whether nothing runs any more: it was stopped, or its layer was closed."""
+        return not any(thread.is_alive() for thread in self._threads) and not self._executor.running()
 
     def wait_ended(self, timeout: float | None = None) -> bool:
         """Wait until no thread runs any more that anybody waits for; False when the time is over."""
@@ -105,6 +108,11 @@ class Worker:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in waited_for)
+
+    def call_at(self, taken: float, callback: Callable[[], object]) -> None:
+        """Call `callback` when so many messages have been taken, from the thread that took the last of them."""
+        self._on_taken = callback
+        self._call_at = taken
 
     # --- what runs ---------------------------------------------------------------------------------------------------
 
@@ -216,6 +224,9 @@ class Worker:
                 pause = FIRST_PAUSE
                 busy[me] = (delivery, time.monotonic())
                 self.taken += 1
+                if self.taken >= self._call_at:
+                    self._call_at = math.inf
+                    self._on_taken()
                 try:
                     job = self._dispatcher.dispatch(delivery)  # type: ignore[union-attr]
                     if job is not None:

@@ -8,14 +8,14 @@ import contextlib
 import logging
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fairway.errors import LayerUnavailable
 from fairway.limits import WorkerLimits
 from fairway.worker.loop import Worker
 from fairway.worker.running import name_all
-from fairway.worker.watch import Watch
+from fairway.worker.watch import LOOK_EVERY, Watch
 
 logger = logging.getLogger("fairway.worker")
 
@@ -29,6 +29,13 @@ LONGEST_PAUSE = 2.0
 
 class Teller(Protocol):
     """Who is told how the process is doing."""
+
+    @property
+    def watchdog(self) -> float | None:
+        """Within how many seconds `alive` must be told again; None when nobody watches."""
+
+    def alive(self) -> None:
+        """The process is not stuck."""
 
     def ready(self) -> None:
         """Messages are being taken."""
@@ -47,19 +54,36 @@ class WorkerProcess:
         workers: one for each layer.
         limits: how long a stop may take, and what makes the process retire.
         teller: who is told how it is doing.
+        on_started: called with each worker once it takes messages.
     """
 
-    def __init__(self, workers: Sequence[Worker], limits: WorkerLimits, teller: Teller) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        limits: WorkerLimits,
+        teller: Teller,
+        on_started: Callable[[Worker], object] = lambda _worker: None,
+    ) -> None:
         self._workers = workers
         self._grace = limits.grace
         self._teller = teller
+        self._on_started = on_started
         self._watch = Watch(workers, limits)
+        self._interval = min(self._watch.interval, teller.watchdog or LOOK_EVERY)
         # Its `put` may be called from a signal handler, whatever this thread is doing at that moment.
         self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for worker in workers:
+            # The watch looks once in a while, and a process that is in a hurry could take thousands in between.
+            worker.call_at(self._watch.most_messages, lambda: self._orders.put(""))
 
     def stop(self, reason: str) -> None:
         """Let `run` stop and return; safe in a signal handler and from any thread."""
         self._orders.put(reason)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing runs any more; else a thread or a coroutine goes on that cannot be ended."""
+        return all(worker.has_ended for worker in self._workers)
 
     def run(self) -> bool:
         """Start, work, and stop when told to.
@@ -80,13 +104,14 @@ class WorkerProcess:
             while True:
                 try:
                     worker.start()
+                    self._on_started(worker)
                     break
                 except LayerUnavailable as error:
                     if pause == FIRST_PAUSE:
                         logger.warning("%s; trying again until it can be", error)
                     self._teller.status(f"waiting for the layer: {error}")
-                with contextlib.suppress(queue.Empty):
-                    return self._orders.get(timeout=pause)
+                if reason := self._wait_order(pause):
+                    return reason
                 pause = min(LONGEST_PAUSE, pause * 2)
         return ""
 
@@ -95,12 +120,19 @@ class WorkerProcess:
         self._teller.ready()
         self._teller.status("working")
         while True:
-            with contextlib.suppress(queue.Empty):
-                return self._orders.get(timeout=self._watch.interval)
-            if reason := self._watch.look():
+            # An empty order only asks to look at once.
+            if reason := self._wait_order(self._interval) or self._watch.look():
                 return reason
-            if all(worker.has_ended for worker in self._workers):
+            if self.has_ended:
                 return "the layer was closed"
+
+    def _wait_order(self, timeout: float) -> str:
+        """Wait for an order to stop; "" when none has come in that time."""
+        if self._teller.watchdog:
+            self._teller.alive()
+        with contextlib.suppress(queue.Empty):
+            return self._orders.get(timeout=timeout)
+        return ""
 
     def _stop(self, reason: str) -> bool:
         self._teller.stopping()
@@ -117,11 +149,13 @@ class WorkerProcess:
     def _finish(self, deadline: float) -> bool:
         """Wait until what runs is finished, and tell what that is."""
         report_at = time.monotonic() + REPORT_EVERY
-        while not self._has_finished(min(deadline, time.monotonic() + self._watch.interval)):
+        while not self._has_finished(min(deadline, time.monotonic() + self._interval)):
             now = time.monotonic()
             if now >= deadline:
                 return False
             self._watch.end_overdue()
+            if self._teller.watchdog:
+                self._teller.alive()
             if now >= report_at:
                 report_at = now + REPORT_EVERY
                 text = name_all(one for worker in self._workers for one in worker.running())

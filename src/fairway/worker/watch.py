@@ -4,6 +4,7 @@ A process that retires takes no more messages, finishes what it runs, and leaves
 whoever keeps the processes starts.
 """
 
+import math
 import os
 import random
 import sys
@@ -33,7 +34,9 @@ class Watch:
     def __init__(self, workers: Sequence[Worker], limits: WorkerLimits) -> None:
         self._workers = workers
         self._limits = limits
-        self._most_messages = limits.max_messages * random.uniform(1, 1 + JITTER)  # noqa: S311  no secret
+        has_count = limits.max_messages != UNLIMITED
+        self.most_messages = limits.max_messages * random.uniform(1, 1 + JITTER) if has_count else math.inf  # noqa: S311
+        """After how many messages the process retires."""
         has_limit = limits.time_limit != UNLIMITED
         self.interval = min(LOOK_EVERY, limits.time_limit / 4) if has_limit else LOOK_EVERY
 
@@ -54,7 +57,7 @@ class Watch:
     def _had_enough(self) -> str:
         limits = self._limits
         taken = sum(worker.taken for worker in self._workers)
-        if limits.max_messages != UNLIMITED and taken >= self._most_messages:
+        if taken >= self.most_messages:
             return f"{taken} messages, of at most {limits.max_messages} and up to a tenth more"
         if limits.max_memory != UNLIMITED and (held := resident_bytes()) > limits.max_memory:
             return f"{held >> 20} MiB of memory, of at most {limits.max_memory >> 20} MiB"

@@ -1,0 +1,93 @@
+"""A worker process under Django: signals stop it, its supervisor and systemd hear of it, and it ends without a hang.
+
+Exit codes: 0 after a stop in which all was finished, and when the process has retired; 1 when consumers were cut off
+because they took longer than the grace; 128 + the signal's number after a second signal.
+"""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from fairway.limits import WorkerLimits
+from fairway.signals import worker_process_ready, worker_ready
+from fairway.supervisor.notify import Notifier
+from fairway.worker.loop import Worker
+from fairway.worker.process import WorkerProcess
+
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+"""SIGHUP too: a terminal that closes is no reason to lose messages."""
+
+
+def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
+    """Run workers until a signal comes, or they retire; return the exit code.
+
+    Does not return when a consumer goes on that nobody can end: then the process ends here.
+    """
+    notifier = Notifier()
+    process = WorkerProcess(workers, limits, notifier, worker_ready.send)
+    notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))
+    worker_process_ready.send(workers[0])
+    with _stopped_by_signals(process) if _is_main() else _stopped_at_exit(process, limits.grace):
+        code = 0 if process.run() else 1
+    if not process.has_ended:
+        _leave(code)
+    return code
+
+
+def _is_main() -> bool:
+    """Say whether signals arrive in this thread. Under autoreload they do not."""
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def _stopped_by_signals(process: WorkerProcess) -> Iterator[None]:
+    asked: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if asked:
+            # No logging: the thread that is interrupted may be in the middle of it.
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{name} again: leaving at once\n".encode())
+            os._exit(128 + number)
+        asked.append(number)
+        process.stop(name)
+
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _stopped_at_exit(process: WorkerProcess, grace: float) -> Iterator[None]:
+    """Let the end of the process wait for what runs: autoreload runs us in a thread that it would cut off."""
+    ended = threading.Event()
+
+    def stop() -> None:
+        process.stop("the code has changed")
+        ended.wait(grace)
+
+    atexit.register(stop)
+    try:
+        yield
+    finally:
+        ended.set()
+        atexit.unregister(stop)
+
+
+def _leave(code: int) -> None:
+    """End the process although a thread runs on, for which the interpreter might wait for ever."""
+    atexit._run_exitfuncs()  # noqa: SLF001  what the project wants done at the end is done all the same
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
