@@ -57,7 +57,7 @@ class Channel:
         *,
         protocol: Protocol | None = None,
     ) -> None:
-        self.name = _text(name)
+        self.name: str = name if type(name) is str else _text(name)
         self._alias = alias
         self._layer = channel_layer
         if protocol is None and isinstance(self.name, str) and "!" in self.name:

@@ -61,7 +61,7 @@ class Outbox:
         Raises:
             MessageTooLarge: the outbox would hold more than its limit.
         """
-        size = self.size + effect_size(effect)
+        size = self.size + (len(effect.body) if type(effect) is Send else effect_size(effect))
         if size > self.limit:
             what = "outbox (what one consumer run may send; immediately=True sends at once)"
             raise MessageTooLarge(what, size, self.limit)
