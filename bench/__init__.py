@@ -13,6 +13,7 @@ loads       the closed loops: fan-out and echo
 crowd       a fan-out whose sockets are those of another process, because they are so many
 views       HTTP: wrk asks a Django view
 occasions   what happens once in a while: a server starts, a worker is killed
+profile     where the time goes, by room of the house
 exercise    one shape on one contender, from opening the sockets to a sample of numbers; idle memory
 runner      rounds and turns
 results     medians, spreads, ratios

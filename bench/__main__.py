@@ -22,11 +22,13 @@ from bench.errors import BenchError
 from bench.occasions import watch_occasions
 from bench.plan import FAMILIES, HTTP, SHAPES, Shape
 from bench.processes import affinity, cores
+from bench.profile import portray
 from bench.report import RESULTS_FILE, Report
 from bench.runner import Runner
 
 OTHER_FILES = 400  # What is open beside the sockets to the contenders.
 OCCASIONS = "occasions"
+PROFILED = ("rate-100", "http", "http-default")
 
 DESCRIPTION = """\
 Measure Fairway (in one process, and as server and worker process with the hub between them) beside the floor (a bare
@@ -53,6 +55,7 @@ examples:
   python -m bench --quick                                     everything once, in about three minutes
   python -m bench --only echo --contenders fairway,uvicorn    three rounds of one family on two contenders
   python -m bench --shapes fanout-100,echo-100 --rounds 5
+  python -m bench --profile                                   where the time of the hub goes, by room and function
   python -m bench --json bench.json --write-results           the full run (about 15 minutes), kept in RESULTS.md
 
 Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, and wrk for HTTP. What is
@@ -82,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
     all_cores = os.sched_getaffinity(0)
     server_cores, client_cores = cores()
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    if options.profile:
+        return _profile(options, folder)
     contenders, skipped = _contenders(options.contenders, folder)
     shapes = [shape.quick() if options.quick else shape for shape in SHAPES if _chosen(shape, options)]
     shapes = _possible(shapes, contenders, skipped)
@@ -121,6 +126,17 @@ def _run(options: argparse.Namespace) -> int:
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed else 0
+
+
+def _profile(options: argparse.Namespace, folder: Path) -> int:
+    """Print where the time goes, on all cores; the stacks stay in the folder."""
+    shapes = [shape for shape in SHAPES if shape.key in (options.shapes or PROFILED)]
+    contender = FairwayHub(folder / FairwayHub.key)
+    if reason := contender.missing():
+        raise BenchError(reason)
+    _say(f"{len(shapes)} shapes; logs and stacks in {folder}")
+    portray(contender, shapes, _say)
+    return 0
 
 
 def _contenders(keys: list[str], folder: Path) -> tuple[list[Contender], dict[str, str]]:
@@ -219,6 +235,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, metavar="N", help="default 3; with --quick 1")
     parser.add_argument(
         "--quick", action="store_true", help="short loops and 500 idle sockets: to see that it works, not to quote"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="measure nothing; show where the time of fairway-hub goes, with py-spy"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round of every row there")
     parser.add_argument("--write-results", action="store_true", help="replace the results in bench/RESULTS.md")

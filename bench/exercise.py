@@ -96,6 +96,11 @@ class Exercise:
         self._sample.cpu += cpu
         self._sample.slices.append(cpu / tally.units)
 
+    @property
+    def units(self) -> int:
+        """Messages so far, without the warm-up."""
+        return self._sample.units
+
     def sample(self) -> Sample:
         """Return what all slices together came to."""
         cuts = statistics.quantiles(self._latencies, n=100, method="inclusive")

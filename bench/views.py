@@ -56,6 +56,11 @@ class HttpExercise:
         self._p50.append(found["p50"] / 1e6)
         self._p99.append(found["p99"] / 1e6)
 
+    @property
+    def units(self) -> int:
+        """Requests so far, without the warm-up."""
+        return self._sample.units
+
     def sample(self) -> Sample:
         """Return what all slices together came to; wrk keeps its latencies to itself, so theirs is the median."""
         return replace(self._sample, p50=statistics.median(self._p50), p99=statistics.median(self._p99))
