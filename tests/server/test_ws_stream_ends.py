@@ -1,13 +1,12 @@
-"""How a WebSocket ends: read-ahead, the disconnect, slow and dead peers, every time limit and every refusal."""
+"""How a WebSocket ends: slow and dead peers, every time limit and every refusal."""
 
 import asyncio
 
 import pytest
 
-from fairway.broker.effects import SaveState
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import DEFAULT_RULES, UNLIMITED, BrokerLimits, ChannelRule
-from tests.server.support import CLOSE, PING, PONG, TEXT, await_until, frame, limits, serving, upgrade
+from tests.server.support import PING, PONG, TEXT, await_until, frame, limits, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
 
@@ -30,161 +29,6 @@ def flood(house, connect):
     house.layer.group_add("flood", connect.reply)
     for _ in range(100):
         house.layer.send_group("flood", {"bytes": b"x" * 100_000})
-
-
-# --- 3: read-ahead and back-pressure ----------------------------------------------------------------------------------
-
-
-async def test_beyond_the_read_ahead_the_socket_is_read_no_further():
-    async with serving() as house:
-        peer, connect = await house.open()
-        peer.say("under way")
-        held = await house.take()
-        stream = house.gateway._streams[connect.reply]
-        for number in range(16):
-            peer.say(str(number))
-        await await_until(lambda: stream._port.reading_paused)
-        assert len(stream._gate) == 16
-        piece = frame(TEXT, b"x" * 50_000)
-        for _ in range(400):
-            peer.send(piece)
-        await house.settle()
-        # what TCP did not take waits at the client, and the server holds no more than one read
-        assert peer.writer.transport.get_write_buffer_size() > 1_000_000
-        assert len(stream._intake._unread) <= 300_000
-        held.commit()
-        for number in range(416):
-            receive = (await house.take("websocket.receive")).commit()
-            assert receive.order == number + 2
-        await await_until(lambda: not stream._port.reading_paused)
-
-
-async def test_bytes_count_for_the_read_ahead_too():
-    async with serving(limits(websocket={"read_ahead_bytes": 1000})) as house:
-        peer, connect = await house.open()
-        stream = house.gateway._streams[connect.reply]
-        peer.say("under way")
-        peer.say("x" * 1000)
-        await await_until(lambda: stream._port.reading_paused)
-        assert len(stream._gate) == 1
-
-
-async def test_control_frames_are_answered_while_messages_wait():
-    async with serving() as house:
-        peer, _ = await house.open()
-        for number in range(10):
-            peer.say(str(number))
-        peer.send(frame(PING, b"are you there?"))
-        assert await peer.frame() == (0x80 | PONG, b"are you there?")
-
-
-async def test_the_ping_clock_stops_while_the_socket_is_not_read():
-    async with serving(limits(websocket={"ping_interval": 0.05, "ping_timeout": 0.05})) as house:
-        peer, connect = await house.open()
-        for number in range(17):
-            peer.say(str(number))
-        stream = house.gateway._streams[connect.reply]
-        await await_until(lambda: stream._port.reading_paused)
-        peer.reader._buffer.clear()
-        await asyncio.sleep(0.3)
-        house.work(lambda work: work.commit({"text": "done"}))
-        assert await peer.text() == "done"
-
-
-# --- 9: the disconnect ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", ["close", "drop", "eof"])
-async def test_the_disconnect_comes_last_and_once(end):
-    async with serving() as house:
-        peer, connect = await house.open()
-        peer.say("0")
-        receive = await house.take()
-        texts = [str(number) * 400 for number in range(1, 30)]
-        for text in texts:
-            peer.say(text)
-        peer.close(4001)
-        if end == "drop":
-            await await_until(lambda: house.gateway._streams[connect.reply]._intake._unread)
-            house.server._roster.connections.copy().pop().abort()
-        elif end == "eof":
-            peer.writer.write_eof()
-        await house.settle()
-        receive.commit()
-        for text in texts:
-            assert (await house.take("websocket.receive")).commit().message["text"] == text
-        disconnect = (await house.take("websocket.disconnect")).commit()
-        assert (disconnect.order, disconnect.message["code"]) == (31, 4001)
-        assert await house.takes_nothing()
-
-
-@pytest.mark.parametrize(("end", "code"), [("close", 1000), ("bare", 1005), ("drop", 1006)])
-async def test_the_code_is_what_the_server_saw(end, code):
-    async with serving() as house:
-        peer, _ = await house.open()
-        if end == "drop":
-            peer.drop()
-        else:
-            peer.close() if end == "close" else peer.send(frame(CLOSE))
-            assert await peer.closed() == code
-            assert await peer.is_closed()
-        assert (await house.take("websocket.disconnect")).message["code"] == code
-
-
-async def test_a_client_that_leaves_during_the_handshake():
-    async with serving() as house:
-        peer = await house.peer(upgrade())
-        connect = await house.take("websocket.connect")
-        peer.drop()
-        await await_until(lambda: not house.server.connections)
-        house.layer.group_add("g", connect.reply)
-        connect.commit({"accept": True, "text": "too late"})
-        disconnect = await house.take("websocket.disconnect")
-        assert (disconnect.order, disconnect.message["code"]) == (1, 1006)
-        assert house.layer.group_channels is not None
-        assert not len(house.gateway.fanout)
-
-
-async def test_a_disconnect_that_finds_no_room_is_held_back(monkeypatch):
-    monkeypatch.setattr("fairway.server.ws_stream.RETRY_DISCONNECT", 0.02)
-    layer = layer_with(("websocket.disconnect", ChannelRule(capacity=1)))
-    async with serving(layer=layer) as house:
-        house.reader.close()
-        house.reader = layer.reader(["websocket.connect"])
-        peers = [(await house.open())[0] for _ in range(3)]
-        for peer in peers:
-            peer.close()
-            assert await peer.is_closed()
-        assert layer.statistics().channels["websocket.disconnect"].waiting == 1
-        house.reader = layer.reader(["websocket.disconnect"])
-        replies = {(await house.take()).commit().reply for _ in range(3)}
-        assert len(replies) == 3
-        assert await house.takes_nothing()
-
-
-async def test_a_slow_consumer_of_the_disconnect_gets_it_once():
-    """Deadlines of the open socket, pings say, must not touch its record."""
-    async with serving(limits(websocket={"ping_interval": 0.05})) as house:
-        peer, _ = await house.open()
-        peer.close()
-        disconnect = await house.take("websocket.disconnect")
-        await asyncio.sleep(0.15)
-        assert await house.takes_nothing()
-        disconnect.commit()
-
-
-async def test_memberships_go_at_once_and_the_state_stays():
-    async with serving() as house:
-        peer, connect = await house.open()
-        house.layer.group_add("g", connect.reply)
-        peer.say("x")
-        receive = await house.take()
-        house.layer.publish(SaveState(connect.reply, {"a": b"\x01"}))
-        peer.close()
-        assert await peer.is_closed()
-        assert await house.layer.agroup_channels("g") == []
-        receive.commit({"text": "discarded"})
-        assert (await house.take("websocket.disconnect")).delivery.envelope.state == {"a": b"\x01"}
 
 
 # --- 10: slow readers -------------------------------------------------------------------------------------------------

@@ -116,6 +116,10 @@ class Gateway:
         self._streams[channel] = stream
         return channel
 
+    def replace(self, stream: Stream) -> None:
+        """Let another stream stand for a connection from now on."""
+        self._streams[stream.channel] = stream
+
     def forget(self, stream: Stream) -> None:
         """Keep nothing about a connection any more."""
         self._streams.pop(stream.channel, None)

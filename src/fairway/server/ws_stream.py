@@ -5,37 +5,30 @@ Its phase says what may still happen::
     PENDING ──accept──▶ OPEN ──close──▶ CLOSING ──▶ ENDED
        └──────────reject, client gone, timeout──────▶┘
 
-PENDING waits for the consumer of `websocket.connect`. In CLOSING a close frame of ours is on its way. ENDED is a
-record: what was read before is still delivered, then `websocket.disconnect`; when that is done nothing is left.
+PENDING waits for the consumer of `websocket.connect`. In CLOSING a close frame of ours is on its way. When it has ENDED
+a `Record` takes its place, which tells the application.
 """
 
 import logging
-from enum import IntEnum
-from typing import Any
 
 from msgspec import DecodeError
 
 from fairway.broker.effects import Abandoned, Refused
-from fairway.errors import InvalidMessage, PeerError
+from fairway.errors import InvalidMessage
 from fairway.server.exchange import Step
 from fairway.server.fanout import GroupMessage, pack
-from fairway.server.gate import Gate, Kind
-from fairway.server.gateway import NO_STATE, Gateway
-from fairway.server.intake import Intake
-from fairway.server.outgoing import CHANNELS, Incoming, Scope, encode, encode_socket
+from fairway.server.gateway import Gateway
+from fairway.server.outgoing import Scope, encode
 from fairway.server.pending import Decision, Pending, decide
 from fairway.server.port import Port
 from fairway.server.pulse import Pulse, Verdict
-from fairway.server.rates import Bucket
 from fairway.server.replies import Rejection, SocketReply, decode_socket_reply
+from fairway.server.ws_reading import CLOSING, ENDED, EVENT, OPEN, PENDING, Reading
+from fairway.server.ws_record import Record
 from fairway.wire import frames
-from fairway.wire.events import BytesReceived, CloseReceived, FrameEvent, PeerFailed, PingReceived, TextReceived
 from fairway.wire.handshake import Handshake
 
 logger = logging.getLogger("fairway.server.websocket")
-
-RETRY_DISCONNECT = 1.0
-"""A `websocket.disconnect` that found no room is sent again after this; it is never dropped."""
 
 _CLOSES = {
     Verdict.OLD: (1001, "end of life"),
@@ -44,71 +37,25 @@ _CLOSES = {
 }
 
 
-class Phase(IntEnum):
-    """Where a WebSocket is in its life."""
+class WebSocketStream(Reading):
+    """A WebSocket, from its handshake to its end."""
 
-    PENDING = 0
-    OPEN = 1
-    CLOSING = 2
-    ENDED = 3
-
-
-# Micro-optimization: looking a member up on its class costs more than all else that is done for a group's member.
-PENDING, OPEN, CLOSING, ENDED = Phase
-TEXT, BYTES, EVENT, DISCONNECT = Kind
-
-
-class WebSocketStream:
-    """A WebSocket, from its handshake to the end of its disconnect message."""
-
-    __slots__ = (
-        "_bucket",
-        "_code",
-        "_deflates",
-        "_gate",
-        "_gateway",
-        "_held",
-        "_intake",
-        "_path",
-        "_pending",
-        "_pending_disconnect",
-        "_phase",
-        "_port",
-        "_pulse",
-        "_since",
-        "channel",
-        "groups",
-        "receive_channel",
-        "state",
-        "tick",
-    )
+    __slots__ = ("_deflates", "_held", "_record", "_since", "groups")
 
     def __init__(self, gateway: Gateway, port: Port, request: Handshake, scope: Scope) -> None:
-        limits = gateway.limits
-        self._gateway = gateway
-        self._port = port
-        self._pending: Pending | None = Pending(request)
+        super().__init__(gateway, port, Pending(request), scope.path)
         self._deflates = request.deflate is not None
-        self._path = scope.path
-        self._phase = PENDING
-        self._gate = Gate()
         self._held: list[GroupMessage] | None = []
-        self._intake: Intake | None = None
-        self._code = 1006
+        """What groups sent before the consumer of the connect was done."""
         self._since = gateway.deadlines.now
         """When this phase began."""
-        self._pulse = Pulse(self._since)
-        self._pending_disconnect: bytes | None = None
-        self._bucket = Bucket.of(limits.rates.messages, limits.rates.messages_burst)
-        self.tick = 0
+        self._record: Record | None = None
         self.groups: set[str] | None = None
-        self.state = NO_STATE
-        self.receive_channel: str | None = None
         self.channel = scope.reply_channel = gateway.open_socket(self)
         scope.order = self._gate.number()
         scope.subprotocols = request.subprotocols
         gateway.submit("websocket.connect", self, scope.order, encode(scope))
-        gateway.deadlines.put(self, limits.websocket.connect_timeout)
+        gateway.deadlines.put(self, gateway.limits.websocket.connect_timeout)
         port.log(Step("connecting", 0, 0, self.channel))
 
     @property
@@ -117,77 +64,6 @@ class WebSocketStream:
         return self._phase is PENDING
 
     # --- from the socket ---------------------------------------------------------------------------------------------
-
-    def received(self, data: bytes) -> None:
-        """Take bytes of the client. Bytes beyond what may be read ahead are set aside, and reading stops."""
-        intake = self._intake
-        if intake is None:
-            if self._pending and not self._pending.receive(data):
-                self._port.abort()
-            return
-        self._pulse.seen = self._gateway.deadlines.now
-        for event in intake.take(data):
-            self._on_event(event)
-        if self._phase is OPEN:
-            self._note_intake(intake)
-        else:
-            self._read_on()  # nothing is set aside for later any more: the client's close frame is looked for
-
-    def _read_on(self) -> None:
-        """Parse what was set aside: as far as may be, or all of it once nothing more is delivered."""
-        intake = self._intake
-        if intake is None:
-            return
-        for event in intake.read_on() if self._phase is OPEN else intake.read_rest():
-            self._on_event(event)
-        self._note_intake(intake)
-
-    def _note_intake(self, intake: Intake) -> None:
-        self._pulse.note_message(self._gateway.deadlines.now, is_unfinished=intake.is_unfinished)
-        if self._phase is OPEN:
-            if intake.is_ahead:
-                self._port.pause_reading()
-            else:
-                self._port.resume_reading()
-
-    def _on_event(self, event: FrameEvent) -> None:
-        kind = type(event)
-        if kind is TextReceived:
-            self._take(TEXT, event.text)  # type: ignore[union-attr]
-        elif kind is BytesReceived:
-            self._take(BYTES, event.data)  # type: ignore[union-attr]
-        elif isinstance(event, PingReceived):
-            if self._phase is OPEN:
-                self._write(frames.encode_pong(event.data))
-        elif isinstance(event, CloseReceived):
-            self._close_received(event)
-        elif isinstance(event, PeerFailed):
-            self._fail(event.error)
-
-    def _take(self, kind: Kind, payload: str | bytes) -> None:
-        if self._phase is not OPEN:
-            return  # RFC 6455, 1.4: what comes after our close frame is discarded
-        self._pulse.note_finished()
-        if self._bucket and not self._bucket.take(self._gateway.loop.time()):
-            self.close(1008, "too many messages")
-            return
-        if self._gate.open:
-            self._submit(kind, payload)
-        else:
-            self._gate.wait(kind, payload)
-
-    def _close_received(self, event: CloseReceived) -> None:
-        if self._phase is OPEN:
-            self._code = event.code
-            self._port.write(frames.encode_close(event.code))
-        self._port.close()
-        self._end()
-
-    def _fail(self, error: PeerError) -> None:
-        logger.debug("%s: %s", self.channel, error.reason)
-        self.close(error.close_code, error.reason)
-        # RFC 6455, 7.1.7: nothing more is read of a peer that broke the protocol, so its close frame is not waited for.
-        self._port.end_writing()
 
     def lost(self) -> None:
         """Learn that the transport is gone."""
@@ -207,24 +83,6 @@ class WebSocketStream:
         if self._pulse.is_stalled:
             self._pulse.recover()
             self._gateway.inbox.relieve(self.channel)
-
-    # --- to the workers ----------------------------------------------------------------------------------------------
-
-    def _submit(self, kind: Kind, payload: Any) -> None:
-        order = self._gate.number()
-        body = encode_socket(Incoming(self.channel, self._path, order), kind, payload)
-        if kind is DISCONNECT:
-            self._pending_disconnect = body
-        self._gateway.submit(self.receive_channel or CHANNELS[kind], self, order, body)
-
-    def _next(self) -> None:
-        """Send what may go out now, read on, and end when everything is told."""
-        gate = self._gate
-        while waiting := gate.next():
-            self._submit(*waiting)
-        self._read_on()
-        if self._phase is ENDED and self._pending_disconnect is not None and gate.done == gate.sent:
-            self._gateway.forget(self)
 
     # --- from the workers --------------------------------------------------------------------------------------------
 
@@ -278,11 +136,12 @@ class WebSocketStream:
         self._gateway.deadlines.put(self, self._pulse.patience(limits, now))
         return True
 
-    def _reject(self, rejection: Rejection) -> None:
+    def _reject(self, rejection: Rejection, *, was_seen: bool = True) -> None:
+        """Refuse the handshake. If no consumer saw its connect, none is told of the end."""
         self._gate.drop()  # events of its groups; no frame of the client was read
         self._port.respond(rejection.status, rejection.headers, rejection.content)
         self._port.log(Step("rejected", rejection.status, 0, self.channel))
-        self._end()
+        self._end(is_told=was_seen)
 
     def _send(self, text: str | None, data: bytes | None) -> None:
         payload = text if text is not None else data
@@ -338,6 +197,10 @@ class WebSocketStream:
 
     def on_done(self, order: int) -> None:
         """Open the gate."""
+        if self._phase is ENDED:  # by what was done just before
+            if self._record:
+                self._record.on_done(order)
+            return
         self._gate.finish(order)
         if self._held is not None:
             self._connect_done(self._held)
@@ -353,41 +216,28 @@ class WebSocketStream:
     def on_abandoned(self, item: Abandoned) -> None:
         """Close: a message of this connection will never be consumed. Its disconnect is still told."""
         is_expired = item.reason == "expired"
-        if is_expired and self._phase in (PENDING, ENDED):
-            self._forget_untold()
         if self._phase is PENDING:
-            self._reject(Rejection(504 if is_expired else 500))
-        elif self._phase is OPEN and self.receive_channel and item.reason == "lost":
+            self._reject(Rejection(504 if is_expired else 500), was_seen=not is_expired)
+        elif self.receive_channel and item.reason == "lost":
             self.close(1012, "service restart")
-        elif self._phase is OPEN:
+        else:
             self.close(1011, "the application failed")
         self.on_done(item.order)
 
-    def _forget_untold(self) -> None:
-        """No consumer saw the connect, so none is told of the end."""
-        self._pending_disconnect = b""
-        self._gate.drop()
-
     def on_refused(self, item: Refused) -> None:
         """Answer for a message that found no room."""
-        is_gone = item.reason == "gone"
-        if self._pending_disconnect and item.order == self._gate.sent and not is_gone:
-            self._gateway.deadlines.put(self, RETRY_DISCONNECT)
-            return
-        if item.order == 0 and self._phase in (PENDING, ENDED):
-            self._forget_untold()
         if self._phase is PENDING:
-            self._reject(Rejection(503, [(b"retry-after", b"5")]))
-        elif self._phase is OPEN:
-            self.close(1012 if is_gone else 1013, "service restart" if is_gone else "full")
-        self._gate.finish(item.order)
-        self._next()
+            self._reject(Rejection(503, [(b"retry-after", b"5")]), was_seen=item.order != 0)
+        elif item.reason == "gone":
+            self.close(1012, "service restart")
+        else:
+            self.close(1013, "full")
+        self.on_done(item.order)
 
     def on_owner_gone(self) -> None:
         """Close: the process that reads this connection is gone. Nothing more can be told to it."""
         self.close(1012, "service restart")
-        self._gate.finish(self._gate.sent)
-        self._next()
+        self.on_done(self._gate.sent)
 
     def on_credit(self, size: int) -> None:
         """Nothing: a WebSocket has no body."""
@@ -410,8 +260,8 @@ class WebSocketStream:
         self._gateway.fanout.forget(self)
         self._read_on()  # the client's close frame may be among it
 
-    def _end(self) -> None:
-        """Let everything go but the record, and tell the application."""
+    def _end(self, *, is_told: bool = True) -> None:
+        """Let everything go, and leave a record, which tells the application."""
         if self._phase is ENDED:
             return
         if self._phase is not PENDING:
@@ -427,12 +277,10 @@ class WebSocketStream:
         self.resumed_writing()
         self._gateway.deadlines.drop(self)
         self._gateway.fanout.forget(self)
-        if self._pending_disconnect is not None:
-            self._gateway.forget(self)
-        elif self._gate.open:
-            self._submit(DISCONNECT, self._code)
+        if is_told:
+            self._record = Record(self._gateway, self, self._gate, self._path, self._code)
         else:
-            self._gate.wait(DISCONNECT, self._code)
+            self._gateway.forget(self)
 
     def _read_rest(self) -> None:
         """Parse what had arrived before the end: the client sent it, so its consumer gets it."""
@@ -454,9 +302,6 @@ class WebSocketStream:
                 return limits.close_timeout - (now - self._since)
             self._port.abort()
             self._end()
-        elif self._pending_disconnect and self._gate.done < self._gate.sent:
-            channel = self.receive_channel or "websocket.disconnect"
-            self._gateway.submit(channel, self, self._gate.sent, self._pending_disconnect)
         return None
 
     def _check_alive(self, now: float) -> float | None:
