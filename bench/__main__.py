@@ -23,11 +23,12 @@ from bench.occasions import watch_occasions
 from bench.plan import FAMILIES, HTTP, SHAPES, Shape
 from bench.processes import affinity, cores
 from bench.profile import portray
-from bench.report import RESULTS_FILE, Report
+from bench.report import RESULTS_FILE, Report, replace_section
 from bench.runner import Runner
 
 OTHER_FILES = 400  # What is open beside the sockets to the contenders.
 OCCASIONS = "occasions"
+PROFILE_FILE = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
 PROFILED = ("rate-100", "http", "http-default")
 
 DESCRIPTION = """\
@@ -107,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     report = Report(
         results=results,
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        date=_now(),
         rounds=rounds,
         pinning=_pinning(server_cores, client_cores),
         machine=machine.describe(),
@@ -135,8 +136,16 @@ def _profile(options: argparse.Namespace, folder: Path) -> int:
     if reason := contender.missing():
         raise BenchError(reason)
     _say(f"{len(shapes)} shapes; logs and stacks in {folder}")
-    portray(contender, shapes, _say)
+    tables = portray(contender, shapes, _say)
+    if options.write_results:
+        circumstances = f"{_now()}; {'; '.join(machine.describe().values())}"
+        replace_section(PROFILE_FILE, f"{circumstances}.\n\n{tables}")
+        _say(f"\nwritten to {PROFILE_FILE}")
     return 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _contenders(keys: list[str], folder: Path) -> tuple[list[Contender], dict[str, str]]:
@@ -240,7 +249,12 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", action="store_true", help="measure nothing; show where the time of fairway-hub goes, with py-spy"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round of every row there")
-    parser.add_argument("--write-results", action="store_true", help="replace the results in bench/RESULTS.md")
+    parser.add_argument(
+        "--write-results",
+        action="store_true",
+        help="replace what stands in bench/RESULTS.md, or with --profile in docs/explanation/performance.md",
+,
+    )
     return parser
 
 

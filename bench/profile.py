@@ -80,24 +80,27 @@ class Portrait:
         return {key: self.user * count / total for key, count in counted.most_common()} if total else {}
 
 
-def portray(contender: FairwayHub, shapes: list[Shape], say: Callable[[str], None]) -> None:
-    """Print where the time goes in each shape."""
+def portray(contender: FairwayHub, shapes: list[Shape], say: Callable[[str], None]) -> str:
+    """Print where the time goes in each shape; return the tables without the functions, in Markdown."""
     spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if spy is None:
         raise BenchError("py-spy is not installed (pip install py-spy)")
     contender.prepare()
+    tables = []
     for shape in shapes:
         running = contender.start(environment(shape.family))
         try:
             portraits = list(_portraits(contender, shape, running, spy))
         finally:
             running.stop()
-        say(f"\n## {shape.title}: CPU µs per {shape.unit}\n")
-        say(_table(portraits))
+        title, table = f"{shape.title}: CPU µs per {shape.unit}", _table(portraits)
+        tables.append(f"### {title[:1].upper()}{title[1:]}\n\n{table}")
+        say(f"\n{tables[-1]}")
         for portrait in portraits:
             say(f"\n{portrait.name}, by function:\n")
             for name, value in list(portrait.microseconds(portrait.functions).items())[:FUNCTIONS]:
                 say(f"  {value:6.2f}  {name}")
+    return "\n\n".join(tables)
 
 
 def _portraits(contender: FairwayHub, shape: Shape, running: Running, spy: str) -> Iterator[Portrait]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from bench.plan import Shape
 from bench.results import Results, Row, Spread
 
 RESULTS_FILE = Path(__file__).with_name("RESULTS.md")
-_BEGIN, _END = "<!-- results: written by python -m bench --write-results -->", "<!-- end of results -->"
+_BEGIN = re.compile(r"<!-- results: written by [^>]+ -->\n")
+_END = "<!-- end of results -->"
 
 _LOAD_HEADER = ("contender", "CPU µs per unit", "times floor", "per second", "p50 ms", "p99 ms", "client", "notes")
 _OCCASIONS_HEADER = ("what", "median", "range", "times tried", "notes")
@@ -83,12 +85,7 @@ class Report:
 
     def write_results(self, path: Path = RESULTS_FILE) -> None:
         """Replace the section of RESULTS.md between the two marks."""
-        text = path.read_text(encoding="utf-8")
-        before, begin, rest = text.partition(_BEGIN)
-        _, end, after = rest.partition(_END)
-        if not begin or not end:
-            raise BenchError(f"{path} has lost its marks {_BEGIN} and {_END}")
-        path.write_text(f"{before}{begin}\n\n{self.markdown()}\n\n{end}{after}", encoding="utf-8")
+        replace_section(path, self.markdown())
 
     def _circumstances(self, bullet: str) -> str:
         lines = [
@@ -151,6 +148,16 @@ class Report:
     def _over_floor(self, row: Row) -> str:
         ratio = self.results.ratio(row.shape.key, row.contender, "floor")
         return f"{ratio.median:.2f}" if ratio else ""
+
+
+def replace_section(path: Path, section: str) -> None:
+    """Replace what is between the two marks of a file."""
+    text = path.read_text(encoding="utf-8")
+    begin = _BEGIN.search(text)
+    end = text.find(_END, begin.end()) if begin else -1
+    if not begin or end < 0:
+        raise BenchError(f"{path} has lost its marks: <!-- results: written by … --> and {_END}")
+    path.write_text(f"{text[: begin.end()]}\n{section}\n\n{text[end:]}", encoding="utf-8")
 
 
 def _mark(*, met: bool) -> str:

@@ -23,6 +23,8 @@ from bench.processes import Accounts, Process
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ROOT / "bench" / "apps"
 START_TIMEOUT = 30.0
+# The Fairway of the checkout that this bench belongs to, wherever another one is installed.
+PYTHONPATH = f"{ROOT / 'src'}:{ROOT}"
 
 
 @dataclass
@@ -115,7 +117,7 @@ class Contender(ABC):
             f"{self.key} {name}",
             argv,
             cwd=cwd,
-            env={"PYTHONPATH": str(ROOT), **(env or {})},
+            env={"PYTHONPATH": PYTHONPATH, **(env or {})},
             log=self.folder / f"{name}.log",
             descriptors=descriptors,
         )
@@ -135,6 +137,10 @@ class Contender(ABC):
                     server = running.processes[-1]
                     raise BenchError(f"{server.name} does not answer:\n{server.log_tail()}") from None
                 time.sleep(0.05)
+            except BenchError:
+                for process in running.processes:
+                    process.check()  # One that has died tells more than the answer of the others.
+                raise
 
     def _try(self, port: int) -> None:
         """Open a WebSocket."""
@@ -156,7 +162,7 @@ class DjangoContender(Contender):
     def env(self) -> dict[str, str]:
         """What the project's settings read, and nothing of the caller's own Django."""
         return {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHONPATH,
             "DJANGO_SETTINGS_MODULE": f"bench.apps.{self.app}.settings",
             "BENCH_FOLDER": str(self.folder),
         }
