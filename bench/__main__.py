@@ -253,7 +253,6 @@ def _parser() -> argparse.ArgumentParser:
         "--write-results",
         action="store_true",
         help="replace what stands in bench/RESULTS.md, or with --profile in docs/explanation/performance.md",
-,
     )
     return parser
 
