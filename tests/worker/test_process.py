@@ -15,6 +15,8 @@ from fairway.worker.process import WorkerProcess
 from tests.support.chain import Chain
 from tests.support.waiting import wait_until
 
+IDLE = "working: 0 messages taken, 0 being consumed"
+
 
 class Told:
     def __init__(self, watchdog=None):
@@ -74,8 +76,18 @@ def test_from_start_to_stop(caplog):
         assert life.end() is True
     assert life.started == [life.chain.worker]
     assert life.process.has_ended
-    assert life.told.lines == ["READY", "working", "STOPPING", "stopping: SIGTERM"]
+    assert [line.partition(": ")[0] for line in life.told.lines] == ["READY", "working", "STOPPING", "stopping"]
     assert [record.getMessage() for record in caplog.records] == ["stopping: SIGTERM", "stopped"]
+
+
+def test_it_tells_how_much_it_works_when_that_changes(monkeypatch):
+    monkeypatch.setattr(module, "STATUS_EVERY", 0)
+    go = threading.Event()
+    with Life([route("work", lambda message: go.wait(10))], watchdog=0.01) as life:
+        wait_until(lambda: life.told.lives > 3)
+        life.send()
+        wait_until(lambda: life.told.lines[1:] == [IDLE, "working: 1 messages taken, 1 being consumed"])
+        go.set()
 
 
 def test_it_tells_what_a_stop_waits_for(monkeypatch, caplog):

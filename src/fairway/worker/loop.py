@@ -20,7 +20,7 @@ from fairway.limits import WorkerLimits
 from fairway.worker.contract import Application
 from fairway.worker.dispatch import Dispatcher, describe
 from fairway.worker.executor import CoroutineExecutor, Job
-from fairway.worker.running import EVENT_LOOP, Running, coroutine_stack, report_stuck, thread_stack
+from fairway.worker.running import EVENT_LOOP, Running, coroutine_stack, name_all, report_stuck, thread_stack
 
 logger = logging.getLogger("fairway.worker")
 
@@ -199,8 +199,9 @@ class Worker:
         """End the session. What still runs is delivered again, to another worker."""
         if self._reader is None:
             return
-        if self.running():
-            logger.warning("the worker stops although consumers still run; their messages are delivered again")
+        if running := self.running():
+            text = "the worker stops although consumers still run; their messages are delivered again: %s"
+            logger.warning(text, name_all(running))
         self._executor.stop()
         self._reader.close()
 

@@ -22,6 +22,9 @@ logger = logging.getLogger("fairway.worker")
 REPORT_EVERY = 3.0
 """Seconds between two lines about what a stop waits for."""
 
+STATUS_EVERY = 5.0
+"""Seconds between two statuses while it works, as long as they differ."""
+
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 """While the layer cannot be reached, the process tries again after a pause, ever longer."""
@@ -118,13 +121,21 @@ class WorkerProcess:
     def _serve(self) -> str:
         """Work until there is a reason to stop; return it."""
         self._teller.ready()
-        self._teller.status("working")
+        told, tell_at = "", 0.0
         while True:
+            if time.monotonic() >= tell_at and (doing := self._doing()) != told:
+                told, tell_at = doing, time.monotonic() + STATUS_EVERY
+                self._teller.status(doing)
             # An empty order only asks to look at once.
             if reason := self._wait_order(self._interval) or self._watch.look():
                 return reason
             if self.has_ended:
                 return "the layer was closed"
+
+    def _doing(self) -> str:
+        taken = sum(worker.taken for worker in self._workers)
+        running = sum(len(worker.running()) for worker in self._workers)
+        return f"working: {taken:,} messages taken, {running} being consumed"
 
     def _wait_order(self, timeout: float) -> str:
         """Wait for an order to stop; "" when none has come in that time."""
@@ -156,9 +167,9 @@ class WorkerProcess:
             self._watch.end_overdue()
             if self._teller.watchdog:
                 self._teller.alive()
-            if now >= report_at:
+            text = name_all(one for worker in self._workers for one in worker.running())
+            if text and now >= report_at:
                 report_at = now + REPORT_EVERY
-                text = name_all(one for worker in self._workers for one in worker.running())
                 logger.info("waiting for %s", text)
                 self._teller.status(f"stopping, waiting for {text}")
         return True
