@@ -232,3 +232,14 @@ async def test_the_rate_of_messages_is_limited():
         for _ in range(3):
             (await house.take("websocket.receive")).commit()
         assert (await house.take("websocket.disconnect")).message["code"] == 1008
+
+
+async def test_a_control_frame_that_came_in_two_pieces_is_not_held_against_its_client():
+    async with serving(limits(websocket={"message_time": 0.05})) as house:
+        peer, connect = await house.open()
+        pong = frame(PONG, b"hello")
+        peer.send(pong[:3])
+        stream = house.gateway._streams[connect.reply]
+        await await_until(lambda: stream._pulse.unfinished_since)
+        peer.send(pong[3:])
+        await await_until(lambda: not stream._pulse.unfinished_since)

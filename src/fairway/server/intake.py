@@ -29,6 +29,11 @@ class Intake:
         return len(self._gate) >= limits.read_ahead or self._gate.size >= limits.read_ahead_bytes
 
     @property
+    def is_calm(self) -> bool:
+        """Whether nothing is under way: no bytes set aside, no message begun, none that waits at the gate."""
+        return not self._unread and not self._parser.message_started and not len(self._gate)
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._parser.message_started

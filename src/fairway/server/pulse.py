@@ -32,14 +32,15 @@ class Verdict(IntEnum):
 class Pulse:
     """The times of one WebSocket. 0.0 stands for a time that does not run."""
 
-    __slots__ = ("_backlog", "_opened", "_pinged", "_stalled", "_unfinished", "seen")
+    __slots__ = ("_backlog", "_opened", "_pinged", "_stalled", "seen", "unfinished_since")
 
     def __init__(self, now: float) -> None:
         self._opened = now
         self.seen = now
         """When the last byte of the client came."""
         self._pinged = 0.0
-        self._unfinished = 0.0
+        self.unfinished_since = 0.0
+        """When the message began that has not ended."""
         self._stalled = 0.0
         self._backlog = 0
         """What waited for a slow client when it last took something."""
@@ -66,13 +67,13 @@ class Pulse:
     def note_message(self, now: float, *, is_unfinished: bool) -> None:
         """Note whether a message has begun and not ended."""
         if not is_unfinished:
-            self._unfinished = 0.0
-        elif not self._unfinished:
-            self._unfinished = now
+            self.unfinished_since = 0.0
+        elif not self.unfinished_since:
+            self.unfinished_since = now
 
     def note_finished(self) -> None:
         """Note that a message is whole: what is unfinished now is another one."""
-        self._unfinished = 0.0
+        self.unfinished_since = 0.0
 
     def note_ping(self, now: float) -> None:
         """Note that a ping was sent."""
@@ -84,14 +85,14 @@ class Pulse:
             self._stalled, self._backlog = now, unsent
         if not is_read:
             self.seen = now
-            self._unfinished = now if self._unfinished else 0.0
+            self.unfinished_since = now if self.unfinished_since else 0.0
         if self.seen >= self._pinged:
             self._pinged = 0.0
         if self._stalled and _is_over(limits.stall, self._stalled, now):
             return Verdict.SLOW
         if _is_over(limits.lifetime, self._opened, now):
             return Verdict.OLD
-        if self._unfinished and _is_over(limits.message_time, self._unfinished, now):
+        if self.unfinished_since and _is_over(limits.message_time, self.unfinished_since, now):
             return Verdict.UNFINISHED
         if self._pinged:
             return Verdict.DEAD if _is_over(limits.ping_timeout, self._pinged, now) else Verdict.ALIVE
@@ -104,7 +105,7 @@ class Pulse:
         if self._stalled:
             times.append((limits.stall, self._stalled))
         # A message may begin at any moment, and sets no deadline of its own: it is looked for from time to time.
-        times.append((limits.message_time, self._unfinished or now))
+        times.append((limits.message_time, self.unfinished_since or now))
         left = [limit - (now - since) for limit, since in times if limit >= 0]
         return max(0.0, min(left)) if left else UNLIMITED
 

@@ -98,7 +98,8 @@ class Reading:
         for event in intake.take(data):
             self._on_event(event)
         if self._phase is OPEN:
-            self._note_intake(intake)
+            if self._pulse.unfinished_since or not intake.is_calm:
+                self._note_intake(intake)
         else:
             self._read_on()  # nothing is set aside for later any more: the client's close frame is looked for
 
@@ -170,4 +171,5 @@ class Reading:
         """Send what may go out now, and read on."""
         while waiting := self._gate.next():
             self._submit(*waiting)
-        self._read_on()
+        if self._port.reading_paused or (self._intake and not self._intake.is_calm):
+            self._read_on()
