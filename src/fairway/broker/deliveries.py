@@ -71,12 +71,15 @@ class Deliveries:
             else:
                 self._lease(session, letter)
 
-    def release(self, session_id: int, receipt: int) -> None:
-        """Put a delivery that was not begun back to the front, its attempt unchanged. Nothing for an unknown one."""
+    def release(self, session_id: int, *receipts: int) -> None:
+        """Put deliveries that were not begun back to the front, in this order, their attempts unchanged.
+
+        Nothing happens for one that the session does not hold.
+        """
         session = self.sessions.get(session_id)
-        delivery = session.leases.pop(receipt, None) if session else None
-        if delivery:
-            self._put_back([(delivery.envelope, delivery.body)])
+        if session:
+            found = [session.leases.pop(receipt, None) for receipt in receipts]
+            self._put_back([(delivery.envelope, delivery.body) for delivery in found if delivery])
 
     def pause(self, session_id: int) -> None:
         """Hand nothing more to the session. It still commits what it holds."""

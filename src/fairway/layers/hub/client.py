@@ -84,9 +84,10 @@ class LocalLayer(Layer):
 
     # --- the line ----------------------------------------------------------------------------------------------------
 
-    def _made(self) -> bytes:
-        """Return what opens all sessions again: the line is new."""
-        return b"".join(reader.renew() for reader in tuple(self._readers.values()))
+    def _made(self, use: Callable[[bytes], None]) -> None:
+        """Open all sessions again: the line is new. What they wait for does not change meanwhile."""
+        with self.turns.mutex:
+            use(b"".join(reader.renew() for reader in self._readers.values()))
 
     def _lost(self) -> None:
         """Let everyone go who waits for an answer, and forget what was held."""
@@ -128,11 +129,8 @@ class LocalLayer(Layer):
 
     def nudge(self) -> None:
         """Have the hub send something, so that the thread that reads looks up."""
-        if self.line.is_up:
-            try:
-                self.line.write(pack(Ping()))
-            except LineLost:
-                return
+        self.line.post(pack(Ping()))
+        self.line.write_posted()
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -147,43 +145,66 @@ class LocalLayer(Layer):
         Raises:
             LayerUnavailable: the hub is away, went away, or did not answer. What was asked may have happened.
         """
-        self.line.ensure(self._wait)
-        token, sleeper = next(self._tokens), Sleeper()
+        deadline = time.monotonic() + self._wait
+        token = next(self._tokens)
         data = pack(make(token))
-        with self.turns.mutex:
-            self.turns.callers[token] = sleeper
-        try:
-            self.line.write(data, generation)
-            self.turns.wait_answer(token, sleeper, timeout + ANSWER_TIMEOUT)
-        except BaseException:
-            self._withdraw(token)
-            raise
-        return self._result(sleeper.result)
+        while True:
+            if not generation:
+                self.line.ensure(deadline - time.monotonic())
+            sleeper = Sleeper()
+            self._expect(token, sleeper)
+            try:
+                self.line.write(data, generation)
+                self.turns.wait_answer(token, sleeper, timeout + ANSWER_TIMEOUT)
+            except LineLost:
+                self._forget(token)
+                if generation or time.monotonic() > deadline:
+                    raise
+            except BaseException:
+                self._withdraw(token)
+                raise
+            else:
+                return self._result(sleeper.result)
 
     async def acall(self, make: Callable[[int], Frame], timeout: float, generation: int = 0) -> Any:
         """Do as `call`."""
-        if not self.line.is_up:
-            await asyncio.to_thread(self.line.ensure, self._wait)
-        token, waiter = next(self._tokens), LoopWaiter()
+        deadline = time.monotonic() + self._wait
+        token = next(self._tokens)
         data = pack(make(token))
+        while True:
+            if not generation and not self.line.is_up:
+                await asyncio.to_thread(self._ensure_until, deadline)
+            waiter = LoopWaiter()
+            self._expect(token, waiter)
+            try:
+                await self.line.awrite(data, generation)
+                await self.turns.await_answer(token, waiter, timeout + ANSWER_TIMEOUT)
+            except LineLost:
+                self._forget(token)
+                if generation or time.monotonic() > deadline:
+                    raise
+            except BaseException:
+                self._withdraw(token)
+                raise
+            else:
+                return self._result(waiter.result)
+
+    def _ensure_until(self, deadline: float) -> None:
+        self.line.ensure(deadline - time.monotonic())
+
+    def _expect(self, token: int, waiter: Sleeper | LoopWaiter) -> None:
         with self.turns.mutex:
             self.turns.callers[token] = waiter
-        try:
-            await self.line.awrite(data, generation)
-            await self.turns.await_answer(token, waiter, timeout + ANSWER_TIMEOUT)
-        except BaseException:
-            self._withdraw(token)
-            raise
-        return self._result(waiter.result)
+
+    def _forget(self, token: int) -> None:
+        with self.turns.mutex:
+            self.turns.callers.pop(token, None)
 
     def _withdraw(self, token: int) -> None:
         """Nobody waits for this publish any more: it is not to happen if it has not happened yet."""
-        with self.turns.mutex:
-            self.turns.callers.pop(token, None)
-        try:
-            self.line.write(pack(Withdraw(token)))
-        except LineLost:
-            return
+        self._forget(token)
+        self.line.post(pack(Withdraw(token)))
+        self.line.write_posted()
 
     def _result(self, result: Any) -> Any:
         if isinstance(result, Answer):
@@ -191,7 +212,7 @@ class LocalLayer(Layer):
                 raise raised(result.error)
             return result.value
         path = self.address.path
-        if result is UNSETTLED and not self.closed:
+        if result is UNSETTLED and not self.closed and self.line.is_up:
             msg = f"the hub at {path} did not answer within {ANSWER_TIMEOUT:g} s"
             raise LayerUnavailable(msg)
         msg = "the layer is closed" if self.closed else f"the hub at {path} went away before it answered"
@@ -326,9 +347,10 @@ class LocalLayer(Layer):
         """Forget the line in a forked process: it is the parent's. Sessions and inboxes stay with the parent."""
         self.line.forget()
         self.turns.forget()
+        for reader in self._readers.values():
+            reader.disown()
         self._readers.clear()
         self._inboxes.clear()
-        self.turns.readers.clear()
 
 
 def _settle(waiter: Sleeper | LoopWaiter, result: Any, calls: list[Callable[[], object]]) -> None:

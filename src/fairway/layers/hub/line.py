@@ -5,6 +5,7 @@ socket does not take at once is written by a thread.
 """
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import select
@@ -13,7 +14,9 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
@@ -44,21 +47,46 @@ LONGEST_PAUSE = 1.0
 
 
 class LineLost(LayerUnavailable):
-    """The line broke, before or while something was written to it."""
+    """The line broke before something was written to it as a whole: the hub has not acted on it, and will not."""
+
+
+class HubRefuses(LayerUnavailable):
+    """There is a hub, and it does not want this client."""
+
+
+class _Link:
+    """One connection, and what belongs to it alone."""
+
+    __slots__ = ("early", "frames", "opening", "socket")
+
+    def __init__(self, made: socket.socket, frames: FrameReader[Any], early: list[Frame]) -> None:
+        self.socket = made
+        self.frames = frames
+        self.early = early
+        """Frames that came with the welcome."""
+        self.opening = b""
+        """What has to be written to it before anything else."""
 
 
 class Line:
     """One connection to a hub at a time, made again when it breaks.
 
+    Locks are taken in this order: `_writing`, `_connecting`, then whatever `on_made` and `on_lost` take.
+
     Parameters:
         path: the hub's socket.
         versions: the oldest and the newest version of the protocol that is spoken.
-        on_lost: called, in any thread, when the line has broken.
-        on_made: called when it has been made; returns what is written to it before anything else.
+        on_made: called when there is a new connection, with a function that puts it to use. It calls that with what is
+            to be written before anything else, while it keeps the state still that this is made of.
+        on_lost: called, in any thread, when the line has broken, and before it is made again.
     """
 
     def __init__(
-        self, path: str, versions: tuple[int, int], on_made: Callable[[], bytes], on_lost: Callable[[], None]
+        self,
+        path: str,
+        versions: tuple[int, int],
+        on_made: Callable[[Callable[[bytes], None]], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self.path = path
         self.generation = 0
@@ -69,11 +97,15 @@ class Line:
         self._versions = versions
         self._on_made = on_made
         self._on_lost = on_lost
-        self._socket: socket.socket | None = None
-        self._frames: FrameReader[Any] = FrameReader(FromHub)
-        self._early: list[Frame] = []
+        self._link: _Link | None = None
         self._connecting = threading.RLock()
+        self._attempts = 0
+        self._failure = ""
+        """Why the last attempt to connect failed."""
+        self._refusal = ""
+        """The refusal that the log has told about."""
         self._writing = threading.Lock()
+        self._posted: deque[tuple[bytes, int]] = deque()
         self._is_away = False
         self._closing = threading.Event()
         self._stale: list[socket.socket] = []
@@ -82,17 +114,17 @@ class Line:
     @property
     def is_up(self) -> bool:
         """Whether there is a connection, as far as is known."""
-        return self._socket is not None
+        return self._link is not None
 
     # --- making it ---------------------------------------------------------------------------------------------------
 
     def ensure(self, wait: float) -> None:
-        """Return when there is a connection; try for `wait` seconds.
+        """Return when there is a connection; try for `wait` seconds, and at least once.
 
         Raises:
             LayerUnavailable: the hub could not be reached.
         """
-        if self._socket is not None:
+        if self._link is not None:
             return
         deadline = time.monotonic() + wait
         pause = FIRST_PAUSE
@@ -108,34 +140,51 @@ class Line:
                 return
 
     def connect(self) -> None:
-        """Make the connection, unless there is one.
+        """Make the connection, unless there is one. Who has to wait for another's attempt shares its result.
 
         Raises:
             LayerUnavailable: the hub cannot be reached, or refuses.
         """
+        attempts = self._attempts
         with self._connecting:
-            if self._socket is not None:
+            if self._link is not None:
                 return
             if self.closed:
                 msg = "the layer is closed"
                 raise LayerUnavailable(msg)
-            self._close_stale()
-            made, welcome = self._greet()
-            if self._is_away:
-                self._is_away = False
-                logger.warning("the hub at %s is back", self.path)
-            self.version, self.epoch = welcome.version, welcome.epoch
-            # In this order: whoever sees the new socket sees its number, too.
-            self.generation += 1
-            try:
-                made.sendall(self._on_made())
-            except OSError as error:
-                made.close()
-                msg = f"the hub at {self.path} hung up: {error}"
-                raise LayerUnavailable(msg) from error
-            self._socket = made
+            if self._attempts != attempts and self._failure:
+                raise LayerUnavailable(self._failure)
+            self._make()
+        if self.closed:  # meanwhile
+            self.lose(self._link, "closed")
+        self.write(b"")
 
-    def _greet(self) -> tuple[socket.socket, Welcome]:
+    def _make(self) -> None:
+        self._close_stale()
+        try:
+            link, welcome = self._greet()
+        except LayerUnavailable as error:
+            self._failure = str(error)
+            if isinstance(error, HubRefuses) and self._refusal != self._failure:
+                self._refusal = self._failure
+                logger.warning("%s", error)
+            raise
+        finally:
+            self._attempts += 1
+        if self._is_away:
+            logger.warning("the hub at %s is back", self.path)
+        self._is_away = False
+        self._failure = self._refusal = ""
+        self._on_made(partial(self._use, link, welcome))
+
+    def _use(self, link: _Link, welcome: Welcome, opening: bytes) -> None:
+        self.version, self.epoch = welcome.version, welcome.epoch
+        link.opening = opening
+        # In this order: whoever sees the new connection sees its number, too.
+        self.generation += 1
+        self._link = link
+
+    def _greet(self) -> tuple[_Link, Welcome]:
         made = dial(self.path)
         try:
             made.settimeout(HELLO_TIMEOUT)
@@ -146,7 +195,6 @@ class Line:
                 received = frames.receive(receive_some(made, self.path))
             welcome = check_welcome(received[0], self.path)
             frames.limit = FRAME_LIMIT
-            self._frames, self._early = frames, received[1:]
             made.settimeout(None)
             if sys.platform != "win32":
                 span = struct.pack("ll", int(SEND_TIMEOUT), 0)
@@ -157,29 +205,32 @@ class Line:
                 msg = f"the hub at {self.path} did not greet: {error}"
                 raise LayerUnavailable(msg) from error
             raise
-        return made, welcome
+        return _Link(made, frames, received[1:]), welcome
 
-    def lose(self, made: socket.socket | None, reason: str) -> None:
+    def lose(self, link: _Link | None, reason: str) -> None:
         """Give a connection up, unless that has been done."""
+        if link is None or self._link is not link:
+            return
         with self._connecting:
-            if made is None or self._socket is not made:
+            if self._link is not link:
                 return
-            self._socket = None
-            if not self.closed and not self._is_away:
-                self._is_away = True
-                logger.warning("the hub at %s is away (%s); trying again until it is back", self.path, reason)
-        try:
-            made.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it is gone already
-            logger.debug("the line was closed by the other side")
-        self._stale.append(made)
-        self._on_lost()
+            self._link = None
+            is_news = not self.closed and not self._is_away
+            self._is_away = True
+            try:
+                link.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it is gone already
+                logger.debug("the line was closed by the other side")
+            self._stale.append(link.socket)
+            self._on_lost()
+        if is_news:
+            logger.warning("the hub at %s is away (%s); trying again until it is back", self.path, reason)
 
     def close(self) -> None:
         """End the line for good."""
         self.closed = True
         self._closing.set()
-        self.lose(self._socket, "closed")
+        self.lose(self._link, "closed")
         self._close_stale()
 
     def _close_stale(self) -> None:
@@ -193,12 +244,17 @@ class Line:
 
     def forget(self) -> None:
         """Start anew in a forked process: the connection is the parent's."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
+        if self._link is not None:
+            self._link.socket.close()
+        self._link = None
+        self._close_stale()
         self._connecting = threading.RLock()
         self._writing = threading.Lock()
+        self._posted.clear()
         self._is_away = False
+        self._closing = threading.Event()
+        if self.closed:
+            self._closing.set()
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -212,81 +268,139 @@ class Line:
         Raises:
             LineLost: there is no such connection (any more).
         """
-        with self._writing:
-            self._write(self._current(generation), data)
+        try:
+            with self._writing:
+                link = self._current(generation)
+                if link.opening:
+                    data, link.opening = link.opening + data, b""
+                self._write(link, data)
+        finally:
+            if self._posted:
+                self.write_posted()
 
-    def _current(self, generation: int) -> socket.socket:
-        made = self._socket
-        if made is None or (generation and generation != self.generation):
+    def _current(self, generation: int) -> _Link:
+        link = self._link
+        if link is None or (generation and generation != self.generation):
             msg = f"there is no connection to the hub at {self.path}"
             raise LineLost(msg)
-        return made
+        return link
 
-    def _write(self, made: socket.socket, data: bytes) -> None:
+    def _write(self, link: _Link, data: bytes) -> None:
         try:
-            made.sendall(data)
+            link.socket.sendall(data)
         except OSError as error:
-            raise self._broken(made, error) from error
+            raise self._broken(link, error) from error
 
-    def _broken(self, made: socket.socket, error: OSError) -> LineLost:
-        self.lose(made, str(error))
+    def _broken(self, link: _Link, error: OSError) -> LineLost:
+        self.lose(link, str(error))
         return LineLost(f"the connection to the hub at {self.path} broke: {error}")
 
     async def awrite(self, data: bytes, generation: int = 0) -> None:
-        """Do as `write`; the event loop does not wait."""
+        """Do as `write`; the event loop does not wait. When it is cancelled, the frames are written all the same."""
         if not self._writing.acquire(blocking=False):
-            await asyncio.to_thread(self.write, data, generation)
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(None, self.write, data, generation))
             return
+        rest = self._write_at_once(data, generation)
+        if rest:
+            await asyncio.shield(asyncio.wrap_future(rest))
+        elif self._posted:
+            self.write_posted()
+
+    def post(self, data: bytes) -> None:
+        """Have something written soon that is of no use any more once this connection is lost; `write_posted` does it.
+
+        What is posted is written in the order in which it was posted.
+        """
+        self._posted.append((data, self.generation))
+
+    def write_posted(self) -> None:
+        """Write what was posted, without waiting for anybody: a thread that is writing right now does this, too."""
+        while self._posted and self._writing.acquire(blocking=False):
+            try:
+                data, generation = self._posted.popleft()
+            except IndexError:
+                self._writing.release()
+                continue
+            try:
+                rest = self._write_at_once(data, generation)
+            except LineLost:
+                continue
+            if rest:
+                return
+
+    def _write_at_once(self, data: bytes, generation: int) -> "concurrent.futures.Future[None] | None":
+        """Write what the socket takes now; a thread of its own writes the rest, if there is any.
+
+        Called with the lock, which is let go at the end of it: nobody may write in the middle of a frame. The rest
+        never waits for a pool of threads, whose threads may all wait for the lock.
+        """
         rest = b""
         try:
-            made = self._current(generation)
+            link = self._current(generation)
+            if link.opening:
+                data, link.opening = link.opening + data, b""
             try:
-                rest = data[made.send(data, socket.MSG_DONTWAIT) :]
+                rest = data[link.socket.send(data, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 rest = data
             except OSError as error:
-                raise self._broken(made, error) from error
+                raise self._broken(link, error) from error
         finally:
             if not rest:
                 self._writing.release()
-        if rest:
-            # The lock goes to the thread: nobody may write in the middle of a frame.
-            loop = asyncio.get_running_loop()
-            await asyncio.shield(loop.run_in_executor(None, self._write_rest, made, rest))
-
-    def _write_rest(self, made: socket.socket, rest: bytes) -> None:
+        if not rest:
+            return None
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        writer = threading.Thread(target=self._write_rest, args=(link, rest, done), name="fairway-write", daemon=True)
         try:
-            self._write(made, rest)
+            writer.start()
+        except RuntimeError as error:  # there can be no more threads; half a frame is of no use
+            self._writing.release()
+            raise self._broken(link, OSError(str(error))) from error
+        return done
+
+    def _write_rest(self, link: _Link, rest: bytes, done: "concurrent.futures.Future[None]") -> None:
+        error: LineLost | None = None
+        try:
+            self._write(link, rest)
+        except LineLost as lost:
+            error = lost
         finally:
             self._writing.release()
+        if error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        self.write_posted()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, timeout: float | None) -> list[Any]:
         """Return the frames that have come, waiting for the next; none when the time is over, or the line broke."""
-        made = self._socket
-        if made is None:
+        link = self._link
+        if link is None:
             return []
-        if self._early:
-            early, self._early = self._early, []
+        if link.early:
+            early, link.early = link.early, []
             return early
         try:
-            if timeout is not None and not _wait_readable(made, timeout):
+            if timeout is not None and not _wait_readable(link.socket, timeout):
                 return []
-            data = made.recv(CHUNK)
+            data = link.socket.recv(CHUNK)
             if data:
-                return self._check(made, self._frames.receive(data))
+                return self._check(link, link.frames.receive(data))
         except (OSError, ValueError) as error:
-            self.lose(made, str(error))
+            self.lose(link, str(error))
         except FrameBroken as error:
-            self.lose(made, error.reason)
+            self.lose(link, error.reason)
         else:
-            self.lose(made, "it hung up")
+            self.lose(link, "it hung up")
         return []
 
-    def _check(self, made: socket.socket, frames: list[Any]) -> list[Any]:
+    def _check(self, link: _Link, frames: list[Any]) -> list[Any]:
         if frames and type(frames[-1]) is Refusal:
-            self.lose(made, frames[-1].reason)
+            self.lose(link, frames[-1].reason)
         return frames
 
 
@@ -331,13 +445,13 @@ def check_welcome(frame: Frame, path: str) -> Welcome:
     """Return the hub's first frame, if it is a welcome.
 
     Raises:
-        LayerUnavailable: it is not.
+        HubRefuses: it is not.
     """
     if isinstance(frame, Welcome):
         return frame
     reason = frame.reason if isinstance(frame, Refusal) else f"it said {type(frame).__name__}"
     msg = f"the hub at {path} refuses this client: {reason}"
-    raise LayerUnavailable(msg)
+    raise HubRefuses(msg)
 
 
 def _wait_readable(made: socket.socket, timeout: float) -> bool:

@@ -317,8 +317,7 @@ class Peer(asyncio.Protocol):
     def _release(self, frame: Release) -> None:
         seat = self.seats.get(frame.reader)
         if seat:
-            for receipt in reversed(frame.receipts):
-                self._locked.run(self._broker.release, seat.session, receipt)
+            self._locked.run(self._broker.release, seat.session, *frame.receipts)
 
     def _demand(self, frame: Demand) -> None:
         seat = self.seats.get(frame.reader)

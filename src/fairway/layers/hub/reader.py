@@ -63,12 +63,18 @@ class LocalReader(Reader):
         return Open(self._number, token, self._channels, self._window, self._threads)
 
     def renew(self) -> bytes:
-        """The line has been made: begin anew, and return what opens the session again."""
+        """Begin anew on another line; return what opens the session again. Called under the mutex."""
         self._owed = 0
         if self._stopped:
             return b""
         self._asked = self._waiting if self._is_exact else 0
         return pack(self.opening(0)) + (pack(Demand(self._number, self._asked)) if self._asked else b"")
+
+    def disown(self) -> None:
+        """This is a forked process, and the session is the parent's."""
+        self._stopped = True
+        self.lose()
+        self._awaiting.clear()
 
     def lose(self) -> None:
         """The line is lost, and with it all that was held. Called under the mutex."""
@@ -80,9 +86,6 @@ class LocalReader(Reader):
         delivery.receipt += self._line.generation << GENERATION_SHIFT
         self._held.add(delivery.receipt)
         self._asked = max(0, self._asked - 1)
-        if self._is_exact and len(self._ready) >= self._waiting:
-            calls.append(partial(self.release, delivery))  # whoever wanted it has gone meanwhile
-            return
         while self._awaiting:
             waiter = self._awaiting.popleft()
             if waiter.result is UNSETTLED:
@@ -91,6 +94,8 @@ class LocalReader(Reader):
                 calls.append(partial(self._wake, waiter))
                 return
         self._ready.append((delivery, now))
+        if len(self._ready) > self._waiting:  # nobody waits for it (any more): soon it goes back
+            self._turns.notice()
 
     def recall(self, receipts: list[int]) -> None:
         """These deliveries are none any more. Called under the mutex."""
@@ -106,12 +111,11 @@ class LocalReader(Reader):
         return bool(self._ready)
 
     def give_back(self, before: float) -> None:
-        """Give back what came before that time and nobody has begun, since all threads are busy."""
-        back = []
+        """Give back what nobody has begun, since all threads are busy, if the first of it came before that time."""
         with self._turns.mutex:
-            while self._ready and self._ready[0][1] < before:
-                back.append(self._ready.popleft()[0].receipt)
-        self._release(back)
+            if self._ready and self._ready[0][1] < before:
+                self._give_back([])
+        self._line.write_posted()
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
@@ -119,12 +123,15 @@ class LocalReader(Reader):
         """See `Reader.receive`. While the hub is away it waits for it."""
         with self._turns.mutex:
             delivery = self._take()
-            if delivery is not None or self._stopped:
+            if self._stopped or (delivery is not None and not self._is_exact):
                 return delivery
-            demand = self._begin_waiting()
+            if delivery is None:
+                self._waiting += 1
+            self._demand()
+        self._line.write_posted()
+        if delivery is not None:
+            return delivery
         try:
-            if demand:
-                self._tell(demand)
             delivery = self._wait(None if timeout is None else time.monotonic() + timeout)
         finally:
             if delivery is None:
@@ -160,29 +167,33 @@ class LocalReader(Reader):
         if self._stopped or not self._ready:
             return None
         delivery = self._ready.popleft()[0]
-        self._turns.note_take(time.monotonic(), is_more=bool(self._ready))
+        self._turns.note_take(time.monotonic(), self if self._ready else None)
         return delivery
 
-    def _begin_waiting(self) -> Frame | None:
-        """One more waits: return what the hub has to be told. Called under the mutex."""
-        self._waiting += 1
-        owed, self._owed = self._owed, 0
-        if self._is_exact and self._waiting > self._asked:
-            self._asked += 1
-            owed = 1
-        return Demand(self._number, owed) if owed else None
+    def _demand(self) -> None:
+        """Tell the hub how many deliveries more can be held. Called under the mutex.
+
+        An exact session asks for one delivery for each who waits and has none here. Any other asks for what it has
+        released, once somebody waits.
+        """
+        if self._is_exact:
+            wanted = max(0, self._waiting - len(self._ready))
+            more, self._asked = wanted - self._asked, wanted
+        else:
+            more = self._owed if self._waiting else 0
+            self._owed -= more
+        if more:
+            self._line.post(pack(Demand(self._number, more)))
 
     def _end_waiting(self) -> None:
         """One waits no more, and got nothing."""
-        demand = None
         with self._turns.mutex:
             self._waiting -= 1
-            if self._is_exact and self._asked > self._waiting:
-                self._asked -= 1
-                demand = Demand(self._number, -1)
+            if len(self._ready) > self._waiting:  # it came for the one that leaves
+                self._turns.notice()
+            self._demand()
             self._turns.leave()
-        if demand:
-            self._tell(demand)
+        self._line.write_posted()
 
     def _sleep(self, sleeper: Sleeper, timeout: float | None) -> None:
         try:
@@ -205,16 +216,19 @@ class LocalReader(Reader):
         turns = self._turns
         with turns.mutex:
             delivery = self._take()
-            if delivery is not None or self._stopped:
+            if self._stopped or (delivery is not None and not self._is_exact):
                 return delivery
-            demand = self._begin_waiting()
             waiter = LoopWaiter()
-            self._awaiting.append(waiter)
-            turns.coroutines += 1
+            if delivery is None:
+                self._waiting += 1
+                self._awaiting.append(waiter)
+                turns.coroutines += 1
+            self._demand()
+        self._line.write_posted()
+        if delivery is not None:
+            return delivery
         turns.watch()
         try:
-            if demand:
-                await self._atell(demand)
             await waiter.wait(timeout)
         except BaseException:
             delivery = self._step_out(waiter)
@@ -258,11 +272,12 @@ class LocalReader(Reader):
             raise _lost(delivery) from error
 
     def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> bytes:
+        data = pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
         try:
             self._held.remove(delivery.receipt)
         except KeyError:
             raise _lost(delivery) from None
-        return pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
+        return data
 
     def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.publish`."""
@@ -271,7 +286,10 @@ class LocalReader(Reader):
             return
         self._check_held(delivery)
         make = partial(self._publishing, delivery, effect, timeout)
-        self._layer.call(make, timeout, delivery.receipt >> GENERATION_SHIFT)
+        try:
+            self._layer.call(make, timeout, delivery.receipt >> GENERATION_SHIFT)
+        except LineLost as error:
+            raise _lost(delivery) from error
 
     async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.apublish`."""
@@ -280,7 +298,10 @@ class LocalReader(Reader):
             return
         self._check_held(delivery)
         make = partial(self._publishing, delivery, effect, timeout)
-        await self._layer.acall(make, timeout, delivery.receipt >> GENERATION_SHIFT)
+        try:
+            await self._layer.acall(make, timeout, delivery.receipt >> GENERATION_SHIFT)
+        except LineLost as error:
+            raise _lost(delivery) from error
 
     def _publishing(self, delivery: Delivery, effect: Effect, timeout: float, token: int) -> Frame:
         return PublishDuring(self._number, delivery.receipt & _RECEIPT, token, effect, timeout)
@@ -292,34 +313,27 @@ class LocalReader(Reader):
     def release(self, delivery: Delivery) -> None:
         """See `Reader.release`."""
         with self._turns.mutex:
-            # What came after it goes back as well, or it would be overtaken.
-            later = [] if self._is_exact else [ready.receipt for ready, _ in self._ready]
             if delivery.receipt in self._held:
-                self._ready.clear()
-        self._release([delivery.receipt, *later])
+                self._give_back([delivery.receipt])
+        self._line.write_posted()
 
-    def _release(self, receipts: list[int]) -> None:
-        back = []
-        with self._turns.mutex:
-            for receipt in receipts:
-                if receipt in self._held:
-                    self._held.discard(receipt)
-                    back.append(receipt & _RECEIPT)
-            if self._is_exact:
-                owed = 0
-            else:
-                self._owed += len(back)
-                owed, self._owed = (self._owed, 0) if self._waiting else (0, self._owed)
-        if back:
-            self._tell(Release(self._number, back), receipts[0] >> GENERATION_SHIFT)
-        if owed:
-            self._tell(Demand(self._number, owed))
+    def _give_back(self, receipts: list[int]) -> None:
+        """Give back these and all that came after them, or they would be overtaken. Called under the mutex."""
+        receipts += [ready.receipt for ready, _ in self._ready]
+        self._ready.clear()
+        self._held.difference_update(receipts)
+        self._line.post(pack(Release(self._number, [receipt & _RECEIPT for receipt in receipts])))
+        if not self._is_exact:
+            self._owed += len(receipts)
+        self._demand()
 
     def widen(self, more: int) -> None:
         """See `Reader.widen`."""
         if not self._is_exact:
-            self._window += more
-            self._tell(Demand(self._number, more))
+            with self._turns.mutex:
+                self._window += more
+                self._line.post(pack(Demand(self._number, more)))
+            self._line.write_posted()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 
@@ -334,9 +348,9 @@ class LocalReader(Reader):
             with contextlib.suppress(LayerUnavailable):  # a hub that is away takes nothing for held that it gave us
                 self._layer.call(lambda token: Pause(self._number, token), 0)
         with self._turns.mutex:
-            back = [delivery.receipt for delivery, _ in self._ready]
-            self._ready.clear()
-        self._release(back)
+            if self._ready:
+                self._give_back([])
+        self._line.write_posted()
 
     def close(self) -> None:
         """See `Reader.close`."""
@@ -345,7 +359,8 @@ class LocalReader(Reader):
             self.lose()
         self._dismiss()
         if self._layer.drop_reader(self._number):
-            self._tell(Shut(self._number))
+            self._line.post(pack(Shut(self._number)))
+            self._line.write_posted()
 
     def stop(self) -> None:
         """The layer is closed: nobody waits here any more."""
@@ -366,21 +381,6 @@ class LocalReader(Reader):
         for call in calls:
             call()
         self._layer.nudge()
-
-    # --- writing -----------------------------------------------------------------------------------------------------
-
-    def _tell(self, frame: Frame, generation: int = 0) -> None:
-        """Write what is of no use any more when the line is lost."""
-        try:
-            self._line.write(pack(frame), generation)
-        except LineLost:
-            return
-
-    async def _atell(self, frame: Frame) -> None:
-        try:
-            await self._line.awrite(pack(frame))
-        except LineLost:
-            return
 
 
 def _is_answer(delivery: Delivery, effect: Effect) -> bool:

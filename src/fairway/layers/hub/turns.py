@@ -12,6 +12,7 @@ are given back), a coroutine that waits (it cannot read).
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from typing import Any, Protocol
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, Line, LineLost
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
 from fairway.wire.hub import Ping, pack
+
+logger = logging.getLogger("fairway.layer")
 
 PACE = 0.00025
 """Seconds: deliveries that are taken at a longer interval than this come slowly."""
@@ -139,14 +142,19 @@ class Turns:
         self.is_attended = True
         return True
 
-    def note_take(self, now: float, *, is_more: bool) -> None:
-        """A thread leaves with a delivery. See to it that someone takes the next; called under the mutex."""
+    def note_take(self, now: float, more: Takers | None) -> None:
+        """A thread leaves with a delivery. See to it that someone takes the next; called under the mutex.
+
+        Parameters:
+            now: the time.
+            more: the reader, if it has another delivery there.
+        """
         self._takes += 1
         is_slow = now - self._last_take > PACE
         self._last_take = now
-        if self.is_attended and not is_more:
+        if more is None and self.is_attended:
             return
-        if (is_slow or self.callers) and self.wake_follower():
+        if (is_slow or self.callers) and (self.wake_taker(more) if more else self.wake_follower()):
             return
         if not self._is_watching or self.callers:
             self._alarm.set()
@@ -230,12 +238,18 @@ class Turns:
                 pass
         self._alarm.set()
 
+    def notice(self) -> None:
+        """Have the watcher look at deliveries that nobody waits for."""
+        self._alarm.set()
+
     def forget(self) -> None:
         """Start anew in a forked process, which has no watcher."""
         self.mutex = threading.Lock()
         self.followers.clear()
         self.callers.clear()
-        self.is_attended = False
+        self.readers.clear()
+        self.coroutines = 0
+        self.is_attended = self._is_watching = False
         self._watcher = None
         self._alarm = threading.Event()
 
@@ -244,22 +258,32 @@ class Turns:
             self._alarm.wait(PING_EVERY)
             self._alarm.clear()
             self._is_watching = True
-            self._ping()
-            self._look_closely()
-            self._is_watching = False
+            try:
+                self._look_closely()
+            except Exception:
+                logger.exception("the service thread of a layer failed; it goes on")
+                self._is_watching = False
 
     def _look_closely(self) -> None:
         """Tick until all is quiet: the line attended, or nothing to attend to."""
         quiet, seen = 0, -1
         pause = FIRST_PAUSE
-        while quiet < QUIET_TICKS and not self.line.closed:
+        while not self.line.closed:
+            self._ping()
             with self.mutex:
+                if quiet >= QUIET_TICKS and self._takes == seen:
+                    self._is_watching = False  # under the mutex: who takes next sets the alarm, or is seen here
+                    return
                 is_urgent = bool(self.coroutines or any(type(c) is LoopWaiter for c in self.callers.values()))
                 is_stuck = self._takes == seen or is_urgent
                 seen = self._takes
-                has_work = bool(self.readers or is_urgent)
+                has_work = bool(self.readers or self.callers or is_urgent)
                 is_leader = is_stuck and has_work and not self.is_attended and not self._follow_up(is_urgent)
-                has_ready = any(reader.has_ready for reader in self.readers)
+                ready = [reader for reader in self.readers if reader.has_ready]
+                has_ready = bool(ready)
+                if is_stuck:
+                    for reader in ready:
+                        self.wake_taker(reader)
                 if is_leader:
                     self.is_attended = True
             quiet = quiet + 1 if is_stuck and not is_leader and not has_ready else 0
@@ -274,7 +298,6 @@ class Turns:
             else:
                 self._resign_and_connect(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-            self._ping()
 
     def _give_back(self) -> None:
         before = time.monotonic() - STALE
@@ -307,7 +330,5 @@ class Turns:
         if not self.line.is_up or now - self._pinged < PING_EVERY * 0.9:
             return
         self._pinged = now
-        try:
-            self.line.write(pack(Ping()))
-        except LineLost:  # told where it was noticed
-            return
+        self.line.post(pack(Ping()))
+        self.line.write_posted()
