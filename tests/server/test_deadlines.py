@@ -126,3 +126,12 @@ async def test_closing_forgets_all():
     assert not alarm.calls
     assert not len(deadlines)
     deadlines.close()
+
+
+async def test_the_same_deadline_again_costs_nothing():
+    deadlines, alarm = make(), Alarm()
+    deadlines.put(alarm, 60)
+    deadlines._buckets[alarm.tick] = frozenset({alarm})  # which nobody can change
+    deadlines.put(alarm, 60)
+    assert len(deadlines) == 1
+    deadlines.close()

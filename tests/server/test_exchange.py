@@ -98,3 +98,14 @@ def test_a_unix_socket_has_no_address():
     assert address_of("/run/f.sock") is None
     assert address_of(b"") is None
     assert address_of(("::1", 80, 0, 0)) == ("::1", 80)
+
+
+def test_the_origin_is_compared_with_the_host_that_was_asked_for(caplog):
+    assert exchange((b"origin", b"http://b.example"), upgrade=True).is_origin_allowed(())
+    assert exchange((b"origin", b"https://a.example"), *FORWARDED, upgrade=True).is_origin_allowed(())
+    assert exchange((b"origin", b"https://c.example"), upgrade=True).is_origin_allowed(["https://c.example"])
+    assert not caplog.messages
+    assert not exchange((b"origin", b"https://evil.example"), upgrade=True).is_origin_allowed(())
+    assert caplog.messages == [
+        "WebSocket '/a%20b' refused: origin b'https://evil.example' is not allowed for host b'b.example'"
+    ]

@@ -22,7 +22,6 @@ from fairway.wire import handshake
 from fairway.wire.events import BodyReceived, HttpEvent, PeerFailed, RequestReceived
 from fairway.wire.http1 import Http1Parser
 from fairway.wire.http1_response import ResponseEncoder, error_response
-from fairway.wire.origin import check_origin
 
 logger = logging.getLogger("fairway.server")
 
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
         elif self._parser and not self._lingering:
             parser, was_started = self._parser, self._parser.started
             self._take(parser.receive(data))
-            if parser.started and not was_started and self._stream is None and not self._lingering:
+            if self._stream is None and not was_started and parser.started and not self._lingering:
                 self._roster.gateway.deadlines.put(self, self._roster.gateway.limits.http.head_timeout)
 
     def eof_received(self) -> bool:
@@ -101,9 +100,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell the stream."""
         self._roster.gateway.deadlines.drop(self)
-        if self._parser is None and self._stream is None:
-            self._roster.closed(self, self._address)
-            return
         stream, self._stream, self._parser = self._stream, None, None
         self._events = None
         if stream:
@@ -138,19 +134,20 @@ class Connection(asyncio.Protocol):
         events = self._events
         while events:
             event = events[0]
-            stream = cast("HttpStream | None", self._stream)
-            if isinstance(event, RequestReceived | PeerFailed) and not self._is_turn(event, stream):
+            stream: HttpStream | None = self._stream  # type: ignore[assignment]  # a WebSocket has no such events
+            kind = type(event)
+            if (kind is RequestReceived or kind is PeerFailed) and not self._is_turn(event, stream):
                 break
             events.popleft()
-            if isinstance(event, RequestReceived):
+            if type(event) is RequestReceived:
                 self._begin(event)
-            elif isinstance(event, PeerFailed):
+            elif type(event) is PeerFailed:
                 if stream and not stream.ended:
                     stream.body_failed(event.error)
                 else:
                     self._refuse(event.error)
             elif stream and not stream.ended:
-                stream.body_received(event.data) if isinstance(event, BodyReceived) else stream.request_ended()
+                stream.body_received(event.data) if type(event) is BodyReceived else stream.request_ended()
             if self._parser is None or self._lingering:
                 return
         if not events:
@@ -177,7 +174,6 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: RequestReceived) -> None:
         roster, gateway = self._roster, self._roster.gateway
         self._exchange = exchange = new_exchange(request, self._address, roster.proxies, gateway.loop.time())
-        gateway.deadlines.drop(self)
         try:
             server = address_of(self._transport.get_extra_info("sockname"))
             scope = exchange.scope(server, gateway.config.root_path)
@@ -191,13 +187,10 @@ class Connection(asyncio.Protocol):
             self._refuse(error)
 
     def _upgrade(self, exchange: Exchange, scope: Scope) -> None:
-        roster, gateway, headers = self._roster, self._roster.gateway, exchange.request.headers
+        roster, gateway = self._roster, self._roster.gateway
         limits = gateway.limits.websocket
         shaken = handshake.parse(exchange.request, limits.window_bits)
-        host = exchange.host or handshake.header(headers, b"host") or b""
-        origin = handshake.header(headers, b"origin")
-        if not check_origin(origin, scheme=scope.scheme, host=host, trusted=gateway.config.trusted_origins):
-            logger.warning("WebSocket %r refused: origin %r is not allowed for host %r", scope.path, origin, host)
+        if not exchange.is_origin_allowed(gateway.config.trusted_origins):
             self._reject(403, (), b"origin not allowed\n")
             return
         if roster.proxies.trusts(self._address):
@@ -206,6 +199,7 @@ class Connection(asyncio.Protocol):
                 return
             self._address = exchange.client
         parser, self._parser = self._parser, None
+        gateway.deadlines.drop(self)
         self._transport.set_write_buffer_limits(high=limits.high_water)
         self._events = None
         self._stream = WebSocketStream(gateway, self, shaken, scope)
@@ -258,6 +252,10 @@ class Connection(asyncio.Protocol):
 
     def on_due(self, now: float) -> float | None:  # noqa: ARG002
         """Close a connection that sent no request, or no complete one, in time; or that does not take its answer."""
+        stream = self._stream
+        if type(stream) is HttpStream and not (stream.ended or self._lingering or self._transport.is_closing()):
+            # A deadline from before the request. To look again costs less than to take it back for each request.
+            return self._roster.gateway.limits.http.keep_alive
         unsent, before, self._unsent = self.unsent(), self._unsent, self.unsent()
         if 0 < unsent < before:
             return self._roster.gateway.limits.http.stall

@@ -36,7 +36,7 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.now = loop.time()
-        self._tick = self._tick_of(self.now)
+        self._tick = int(self.now / TICK)
         self._buckets: dict[int, set[Due]] = {}
         self._handle: asyncio.TimerHandle | None = None
 
@@ -45,22 +45,29 @@ class Deadlines:
 
     def put(self, due: Due, seconds: float) -> None:
         """Call `due.on_due` in `seconds`, instead of what was set before. Below 0 (`UNLIMITED`) means never."""
-        self.drop(due)
         if seconds < 0:
+            self.drop(due)
             return
         if self._handle is None:
             self.now = self._loop.time()
-            self._tick = self._tick_of(self.now)
+            self._tick = int(self.now / TICK)
             self._handle = self._loop.call_later(TICK, self._turn)
-        due.tick = max(self._tick + 1, self._tick_of(self.now + seconds) + 1)
-        bucket = self._buckets.get(due.tick)
+        tick = max(self._tick, int((self.now + seconds) / TICK)) + 1
+        if tick == due.tick:  # a busy connection sets the same one many times a tick
+            return
+        if due.tick:
+            self.drop(due)
+        due.tick = tick
+        bucket = self._buckets.get(tick)
         if bucket is None:
-            bucket = self._buckets[due.tick] = set()
+            bucket = self._buckets[tick] = set()
         bucket.add(due)
 
     def drop(self, due: Due) -> None:
         """Take a deadline back, if there is one."""
         tick, due.tick = due.tick, 0
+        if not tick:
+            return
         bucket = self._buckets.get(tick)
         if bucket is not None:
             bucket.discard(due)
@@ -76,7 +83,7 @@ class Deadlines:
 
     def _turn(self) -> None:
         self.now = self._loop.time()
-        first, self._tick = self._tick + 1, self._tick_of(self.now)
+        first, self._tick = self._tick + 1, int(self.now / TICK)
         for tick in range(first, self._tick + 1):
             for due in self._buckets.pop(tick, ()):
                 if due.tick == tick:
@@ -92,7 +99,3 @@ class Deadlines:
             return
         if again is not None and again >= 0:
             self.put(due, again)
-
-    @staticmethod
-    def _tick_of(time: float) -> int:
-        return int(time / TICK)

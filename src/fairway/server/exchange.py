@@ -1,5 +1,7 @@
 """A request with what the server knows about it: who sent it, when, and over which scheme; its scope, its log line."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +14,10 @@ from fairway.server.forwarding import Address
 from fairway.server.outgoing import Scope
 from fairway.server.proxies import Proxies
 from fairway.wire.events import Headers, RequestReceived
+from fairway.wire.handshake import header
+from fairway.wire.origin import check_origin
+
+logger = logging.getLogger("fairway.server")
 
 _NO_HEADERS: Headers = []
 
@@ -57,6 +63,17 @@ class Exchange(Struct, gc=False):
         if self.request.upgrade:
             return "wss" if self.is_secure else "ws"
         return "https" if self.is_secure else "http"
+
+    def is_origin_allowed(self, trusted: Sequence[str]) -> bool:
+        """Whether the page that opens this WebSocket may; a refusal is logged."""
+        headers = self.request.headers
+        host = self.host or header(headers, b"host") or b""
+        origin = header(headers, b"origin")
+        is_allowed = check_origin(origin, scheme=self.scheme, host=host, trusted=trusted)
+        if not is_allowed:
+            what = "WebSocket %r refused: origin %r is not allowed for host %r"
+            logger.warning(what, self.request.path.decode("latin-1"), origin, host)
+        return is_allowed
 
     def shed(self) -> None:
         """Let the headers go: cookies and the like are not kept for the life of a socket."""

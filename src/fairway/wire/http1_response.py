@@ -6,7 +6,7 @@ decided here (RFC 9112, 6 and 9). Headers that describe the connection (`Connect
 connection; `Connection: close` is honoured first. A view that copies an upstream's headers therefore works.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -23,6 +23,7 @@ HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
 )
 
+_ACTED_ON = HOP_BY_HOP | {b"content-length", b"date", b"server"}
 _LAST_CHUNK = b"0\r\n\r\n"
 _UNTIL_CLOSE, _BY_LENGTH, _CHUNKED, _NO_BODY = range(4)
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
@@ -68,7 +69,7 @@ class ResponseEncoder:
     def whole(
         self,
         status: int,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes]],
         content: bytes,
         *,
         keep_alive: bool,
@@ -86,7 +87,7 @@ class ResponseEncoder:
     def head(
         self,
         status: int,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes]],
         *,
         last_content: bytes | None,
         keep_alive: bool,
@@ -102,27 +103,31 @@ class ResponseEncoder:
             raise InvalidMessage(f"{status!r} is no status of a response", "status")
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, _checked_reason(status, reason))]
         length: int | None = None
-        named = {b"server": False, b"date": not date}
+        has_date, has_server = not date, False
         for name, value in headers:
             key = checked_name(name)
-            check_value(name, value)
-            if key == b"content-length":
-                length = _checked_length(value, length)
-                continue
-            if key in HOP_BY_HOP:
-                if key == b"connection" and b"close" in list_items(value.lower()):
-                    keep_alive = False
-                continue
-            if key in named:
-                named[key] = True
+            if key in _ACTED_ON:
+                check_value(name, value)
+                if key == b"content-length":
+                    length = _checked_length(value, length)
+                    continue
+                if key in HOP_BY_HOP:
+                    if key == b"connection" and b"close" in list_items(value.lower()):
+                        keep_alive = False
+                    continue
+                has_date = has_date or key == b"date"
+                has_server = has_server or key == b"server"
             parts.append(b"%b: %b\r\n" % (name, value))
-        if not named[b"date"]:
+        if not has_date:
             parts.append(b"date: %b\r\n" % date)
-        if not named[b"server"]:
+        if not has_server:
             parts.append(b"server: %b\r\n" % SERVER)
-        parts.append(self._frame(status, length, last_content))
-        parts.append(self._connection(keep_alive=keep_alive))
-        return b"".join(parts)
+        lines = b"".join(parts)
+        # A control character in any value leaves something else of the lines than their ends: one look at all of them.
+        if odd_bytes(lines, VALUE_SENT) != b"\r\n" * len(parts):
+            for name, value in headers:
+                check_value(name, value)
+        return lines + self._frame(status, length, last_content) + self._connection(keep_alive=keep_alive)
 
     def _frame(self, status: int, length: int | None, content: bytes | None) -> bytes:
         """Choose how the body ends (RFC 9112, 6.3) and return the header that says so."""
