@@ -73,7 +73,11 @@ class BrokerLimits:
     """All bodies that wait or are being consumed, and once more all that wait for room: the bound on its memory."""
 
     inbox: int = 64 * MIB
-    """Bodies one server has not read yet; beyond it group sends to that server are dropped and counted."""
+    """Bodies and states one server has not read yet; beyond it group sends to that server are dropped and counted, and
+    adds, discards and questions are refused."""
+
+    inbox_items: int = 100_000
+    """The same in items: what has no body takes memory all the same."""
 
     unread_per_connection: int = MIB
     """Bodies for one connection that its server has not read yet; beyond it a direct send finds no room."""

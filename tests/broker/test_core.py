@@ -6,9 +6,11 @@ import pytest
 import fairway.broker
 from fairway.broker.core import TICK
 from fairway.broker.effects import (
+    Abandoned,
     Credit,
     Done,
     Ending,
+    Envelope,
     Frame,
     Grant,
     GroupFrame,
@@ -329,3 +331,135 @@ def test_flush_drops_everything_and_releases_everybody():
     desk.send("a", name="one")
     assert desk.take(desk.session("a")).envelope.id == "one"
     assert desk.broker.repeats_dropped == 0
+
+
+# --- sent again by the owner ------------------------------------------------------------------------------------------
+
+
+def again(desk, owner, order, channel="w", attempt=2):
+    envelope = Envelope(f"s1.{order}", channel, "s1!c1", order, attempt)
+    desk.do(desk.broker.submit, owner, envelope, b"x", 0)
+
+
+def test_what_is_still_here_is_not_taken_again():
+    """It waits, is leased, or was put off: its end reaches the owner that came back."""
+    desk = Desk(requeue_pause=1.0)
+    owner, session = desk.owner(), desk.session("w")
+    for order in range(3):
+        desk.submit(owner, order=order)
+    put_off, leased = desk.take(session), desk.take(session)
+    desk.commit(session, put_off, ending=Ending.LATER)
+    owner = desk.owner()
+    for order in range(3):
+        again(desk, owner, order)
+    assert desk.broker.repeats_dropped == 3
+    desk.commit(session, leased)
+    desk.commit(session, desk.take(session))
+    desk.tick(1.0)
+    desk.commit(session, desk.take(session))
+    assert desk.drain(owner) == [Done("s1!c1", order) for order in (1, 2, 0)]
+    assert (desk.take(session), desk.post.held) == (None, 0)
+
+
+def test_what_is_gone_is_taken_again_with_its_attempts():
+    """A message whose `Done` was lost with the line, or that a new broker has never seen, is consumed."""
+    desk = Desk(("w", ChannelRule(attempts=3)))
+    owner, session = desk.owner(), desk.session("w")
+    desk.submit(owner)
+    desk.commit(session, desk.take(session))
+    owner = desk.owner()
+    again(desk, owner, 0)
+    again(desk, owner, 1, attempt=3)
+    assert [desk.take(session).envelope.attempt for _ in range(2)] == [2, 3]
+    desk.do(desk.broker.close_session, session, 5.0)
+    assert desk.drain(owner) == [Abandoned("s1!c1", 1, "attempts", 3)]
+    assert [(dead.envelope.id, dead.since) for dead in desk.post.dead] == [("s1.1", 5.0)]
+    assert desk.take(desk.session("w")).envelope.attempt == 3
+
+
+def test_attempts_alone_make_no_dead_letter():
+    """A broker that comes and goes is not the message's fault."""
+    desk = Desk(("w", ChannelRule(attempts=1)))
+    again(desk, desk.owner(), 0, attempt=9)
+    assert desk.take(desk.session("w")).envelope.attempt == 9
+
+
+def test_the_messages_of_others_are_no_repeats():
+    desk = Desk()
+    other = desk.owner("s2!")
+    desk.do(desk.broker.submit, other, Envelope("s1.0", "w", "s2!c1", 0), b"x", 0)
+    again(desk, desk.owner(), 0)
+    assert (desk.broker.repeats_dropped, desk.post.boxes()["w"].size) == (0, 2)
+
+
+def test_a_closed_owner_submits_nothing():
+    """The last words of a line that another has replaced."""
+    desk = Desk()
+    old, new = desk.owner(), desk.owner()
+    desk.submit(old)
+    assert (desk.post.held, desk.drain(new)) == (0, [])
+
+
+# --- dead letters -----------------------------------------------------------------------------------------------------
+
+
+def bury(desk, *names):
+    session = desk.session("w", demand=len(names))
+    for name in names:
+        desk.send("w", name.encode(), name=name)
+    desk.do(desk.broker.close_session, session, 7.0)
+    desk.taken()
+
+
+def test_a_dead_letter_comes_back_with_a_new_history():
+    desk = Desk(("w", ChannelRule(attempts=1, expiry=5)))
+    owner = desk.owner()
+    session = desk.session("w", demand=1)
+    desk.submit(owner)
+    desk.do(desk.broker.close_session, session, 7.0)
+    assert desk.drain(owner) == [Abandoned("s1!c1", 0, "attempts", 1)]
+    assert desk.do(desk.broker.requeue_dead, ["s1.0", "unknown"]) == 1
+    assert (len(desk.post.dead), desk.post.held) == (0, 1)
+    session = desk.session("w")
+    envelope = (delivery := desk.take(session, now=1e9)).envelope
+    assert (envelope.id, envelope.reply_channel, envelope.attempt, envelope.expires) == ("s1.0", "s1!c1", 1, None)
+    desk.commit(session, delivery)
+    assert (desk.drain(owner), desk.post.held) == ([], 0)
+
+
+def test_dead_letters_go_to_the_end_in_their_order():
+    desk = Desk(("w", ChannelRule(attempts=1)))
+    bury(desk, "1", "2", "3")
+    desk.send("w", b"4")
+    assert desk.do(desk.broker.requeue_dead, ["3", "1"]) == 2
+    session = desk.session("w", demand=9)
+    assert desk.bodies(session) == [b"4", b"1", b"3"]
+
+
+def test_a_waiting_reader_gets_it_at_once():
+    desk = Desk(("w", ChannelRule(attempts=1)))
+    bury(desk, "1")
+    session = desk.session("w", demand=1)
+    assert desk.do(desk.broker.requeue_dead, ["1"]) == 1
+    assert desk.bodies(session) == [b"1"]
+
+
+def test_a_dead_letter_without_room_stays():
+    desk = Desk(("w", ChannelRule(attempts=1, capacity=1)), total=5)
+    bury(desk, "1", "2")
+    assert desk.do(desk.broker.requeue_dead, ["1", "2"]) == 1
+    assert [dead.envelope.id for dead in desk.post.dead] == ["2"]
+    desk.send("other", b"12345")
+    session = desk.session("w", demand=1)
+    assert (desk.bodies(session), desk.do(desk.broker.requeue_dead, ["2"])) == ([b"1"], 0)
+    assert desk.do(desk.broker.drop_dead, ["2", "unknown"]) == 1
+    assert (len(desk.post.dead), desk.post.dead.size) == (0, 0)
+
+
+def test_a_dead_letter_whose_only_reader_is_gone_stays():
+    desk = Desk(("view!", ChannelRule(attempts=1)))
+    session = desk.session("view!", demand=1)
+    desk.send("view!1", name="1")
+    desk.do(desk.broker.close_session, session, 0)
+    assert desk.do(desk.broker.requeue_dead, ["1"]) == 0
+    assert len(desk.post.dead) == 1

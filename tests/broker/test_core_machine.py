@@ -19,6 +19,7 @@ from fairway.broker.core import Broker
 from fairway.broker.effects import (
     Abandoned,
     Add,
+    Announced,
     Answered,
     Ask,
     Credit,
@@ -43,7 +44,7 @@ from fairway.broker.effects import (
 )
 from fairway.broker.inbox import Mark
 from fairway.broker.post import queue_name
-from fairway.errors import ChannelFull, DeliveryLost
+from fairway.errors import ChannelFull, DeliveryLost, LayerUnavailable
 from fairway.limits import BrokerLimits, ChannelRule
 from tests.support.memory import deep_counts
 
@@ -110,6 +111,13 @@ class Lease:
     delivery: Any
 
 
+def unread(items: list[Any]) -> int:
+    """The bytes that items are counted for: bodies, and states."""
+    bodies = [item.body for item in items if isinstance(item, Frame | GroupFrame)]
+    states = [part for item in items if isinstance(item, State) for change in item.changes.items() for part in change]
+    return sum(map(len, [*bodies, *states]))
+
+
 class BrokerMachine(RuleBasedStateMachine):
     sessions = Bundle("sessions")
     owners = Bundle("owners")
@@ -155,8 +163,7 @@ class BrokerMachine(RuleBasedStateMachine):
         letters = [letter for line in self.lines.values() for letter in line] + self.later
         letters += [lease.letter for lease in self.leases.values()]
         letters += [letter for owner in self.owned.values() for letter in owner.waiting.values()]
-        items = [item for owner in self.owned.values() for item in owner.items if isinstance(item, Frame | GroupFrame)]
-        return sum(len(thing.body) for thing in [*letters, *items])
+        return sum(len(letter.body) for letter in letters) + sum(unread(owner.items) for owner in self.owned.values())
 
     def do(self, command: Any, *args: Any) -> Any:
         """Run a command, and follow its signals."""
@@ -353,6 +360,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 if owner:
                     item = Credit("s1!x", 5) if isinstance(effect, Grant) else State("s1!y", {"k": b"v"})
                     owner.items.append(item)
+                    room -= unread([item])
             elif owner:
                 owner.items.append(Frame(effect.channel, effect.body))
                 room -= len(effect.body)
@@ -521,7 +529,9 @@ class BrokerMachine(RuleBasedStateMachine):
             map(repr, (item for item in expected if isinstance(item, loose)))
         )
         for item in items:
-            if isinstance(item, Add):
+            if isinstance(item, Announced):
+                model.seen[item.group] = item.generation
+            elif isinstance(item, Add):
                 model.local.setdefault(item.group, set()).add(item.channel)
                 model.seen[item.group] = item.generation
             elif isinstance(item, Discard):
@@ -553,11 +563,82 @@ class BrokerMachine(RuleBasedStateMachine):
         if not fits and room > 0 and self.is_read(queue_name(channel)):
             assert before >= self.broker.post.rule(queue_name(channel)).capacity or self.standing(channel)
 
+    @rule(target=owners, old=consumes(owners), data=st.data())
+    def come_back(self, old: int, data: st.DataObject) -> int:
+        """A server that has lost its line is back: it announces its groups, and sends again what is not done."""
+        if "s1!" not in self.owned[old].prefixes:
+            return old
+        local = self.owned[old].local
+        for token, letter in self.owned[old].waiting.items():
+            self.tokens[token] = ("gone", letter)
+        for group in self.members.values():
+            group.pop("s1!", None)
+        del self.owned[old]
+        new = self.do(self.broker.owners.open, ["s1!", "s1web!"])
+        self.owned[new] = model = Owner(["s1!", "s1web!"], local=local)
+        groups = [group for group in GROUPS if local.get(group)]
+        for number, group in enumerate(groups, self.broker.owners.directory._generation + 1):
+            self.members.setdefault(group, {})["s1!"] = number
+            model.items.append(Announced(group, number))
+        self.do(self.broker.owners.announce, new, groups)
+        letters = [letter for line in self.lines.values() for letter in line] + self.later
+        letters += [lease.letter for lease in self.leases.values()]
+        self.nothing_is_lost_or_doubled()
+        dropped = self.broker.repeats_dropped
+        again = [letter for letter in letters if letter.order >= 0 and letter.body in self.everything()]
+        for letter in data.draw(st.permutations(again)):
+            envelope = Envelope(f"s1.{letter.order}", letter.channel, "s1!x", letter.order, attempt=2)
+            self.do(self.broker.submit, new, envelope, letter.body, self.now)
+            self.do(self.broker.submit, old, envelope, letter.body, self.now)
+        assert self.broker.repeats_dropped == dropped + len(again)
+        return new
+
+    def everything(self) -> list[bytes]:
+        """All bodies that the broker has for readers."""
+        standing = [letter[1] for box in self.broker.post.boxes().values() for letter in box.letters]
+        return standing + [lease.letter.body for lease in self.leases.values()] + [one.body for one in self.later]
+
+    # --- dead letters ------------------------------------------------------------------------------------------------
+
+    @rule(data=st.data(), kept=st.booleans())
+    def decide_about_the_dead(self, data: st.DataObject, kept: bool) -> None:
+        """One is put back at the end of its channel, with a new history, or dropped."""
+        dead = list(self.broker.post.dead)
+        if not dead:
+            return
+        chosen = data.draw(st.sampled_from(dead)).envelope.id
+        went = 0
+        for one in [one for one in dead if one.envelope.id == chosen]:
+            channel = one.envelope.channel
+            room = LIMITS.total - self.broker.post.held + self.broker.post.crowd - went * 60
+            is_gone = channel == "view!1" and not self.is_read("view!")
+            if kept and self.has_room(channel, room) and not is_gone:
+                self.line(channel).append(Letter(one.body, channel, once=one.envelope.policy is Policy.ONCE))
+                went += 1
+            elif not kept:
+                went += 1
+        command = self.broker.requeue_dead if kept else self.broker.drop_dead
+        assert self.do(command, [chosen]) == went
+        assert len(self.broker.post.dead) == len(dead) - went
+
     # --- groups ------------------------------------------------------------------------------------------------------
+
+    def is_refused(self, command: Any, group: str, channel: str) -> bool:
+        """Whether the owner is so far behind that nothing is added."""
+        inbox = self.broker.owners.of(channel)
+        if inbox is None or not inbox.is_full:
+            return False
+        try:
+            self.do(command, group, channel)
+        except LayerUnavailable:
+            return True
+        raise AssertionError("a full inbox took an item")
 
     @rule(group=st.sampled_from(GROUPS), channel=members)
     def group_add(self, group: str, channel: str) -> None:
         owner = self.owner_of(channel)
+        if self.is_refused(self.broker.owners.add, group, channel):
+            return
         if owner or "!" not in channel or self.is_read(queue_name(channel)):
             name = owner.prefixes[0] if owner else channel
             generation = self.broker.owners.directory._generation + 1
@@ -569,6 +650,8 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(group=st.sampled_from(GROUPS), channel=members)
     def group_discard(self, group: str, channel: str) -> None:
         owner = self.owner_of(channel)
+        if self.is_refused(self.broker.owners.discard, group, channel):
+            return
         if owner:
             owner.items.append(Discard(group, channel))
         else:
@@ -600,8 +683,7 @@ class BrokerMachine(RuleBasedStateMachine):
         for member in self.broker.owners.directory.members(effect.group):
             owner = self.owner_of(member)
             if owner:
-                unread = [item for item in owner.items if isinstance(item, Frame | GroupFrame)]
-                size = sum(len(thing.body) for thing in [*unread, *owner.waiting.values()])
+                size = unread(owner.items) + sum(len(letter.body) for letter in owner.waiting.values())
                 if room - taken > 0 and size < LIMITS.inbox:
                     taken += len(effect.body)
                     owner.items.append(GroupFrame(effect.group, effect.body, typed=False, id=""))
@@ -675,8 +757,7 @@ class BrokerMachine(RuleBasedStateMachine):
         waiting = [one for box in boxes for one in box.waiting]
         for inbox in self.broker.owners._inboxes.values():
             waiting += [one for queue in inbox.waiting.values() for one in queue]
-            bodies = [item.body for item in inbox.items if isinstance(item, Frame | GroupFrame)]
-            assert inbox.size == sum(map(len, bodies)) + inbox.waiting_size()
+            assert inbox.size == unread(inbox.items) + inbox.waiting_size()
         assert post.crowd == sum(len(one.letter[1]) for one in waiting)
         for box in boxes:
             assert box.size == sum(len(letter[1]) for letter in [*box.letters, *(one.letter for one in box.waiting)])

@@ -1,4 +1,4 @@
-from fairway.broker.effects import Done, Envelope, Frame, GroupFrame
+from fairway.broker.effects import Done, Envelope, Frame, GroupFrame, State
 from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Waiting
 from fairway.limits import BrokerLimits
@@ -15,11 +15,12 @@ def waiting(token, channel="s1!a", body=b"xx", deadline=5.0):
 def test_items_come_in_order_and_once():
     box = inbox()
     box.put_frame("s1!a", b"1")
+    assert box.put_state("s1!a", {"k": b"vv", "gone": None}) == 7
     box.items.append(Done("s1!a", 0))
     assert box.put_group(GroupFrame("g", b"22", typed=False, id="i"))
     items, size = box.drain()
-    assert [type(item) for item in items] == [Frame, Done, GroupFrame]
-    assert size == 3
+    assert [type(item) for item in items] == [Frame, State, Done, GroupFrame]
+    assert size == 10
     assert box.drain() == ([], 0)
 
 
@@ -33,7 +34,11 @@ def test_unread_bytes_of_each_connection_are_bounded():
 
 
 def test_group_frames_beyond_the_bound_are_refused():
-    box = inbox(inbox=2)
+    for limits in ({"inbox": 2}, {"inbox_items": 1}):
+        assert_takes_one_group_frame(inbox(**limits))
+
+
+def assert_takes_one_group_frame(box):
     frame = GroupFrame("g", b"xx", typed=False, id="i")
     assert box.put_group(frame)
     assert not box.put_group(frame)

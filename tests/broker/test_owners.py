@@ -1,5 +1,20 @@
-from fairway.broker.effects import Add, Answered, Ask, Discard, Frame, OwnerGone, Readable, Settled
+import pytest
+
+from fairway.broker.effects import (
+    Add,
+    Announced,
+    Answered,
+    Ask,
+    Discard,
+    Frame,
+    OwnerGone,
+    Readable,
+    SaveState,
+    Settled,
+    State,
+)
 from fairway.broker.inbox import Mark
+from fairway.errors import LayerUnavailable
 from tests.support.brokers import Desk
 from tests.support.memory import deep_counts
 
@@ -151,3 +166,52 @@ def test_deadlines_of_those_who_wait():
     desk.tick(7)
     assert desk.settled() == {later: "at capacity"}
     assert (desk.broker.due, desk.post.held, desk.post.crowd) == (None, 0, 0)
+
+
+# --- after a line was lost --------------------------------------------------------------------------------------------
+
+
+def test_an_owner_that_announces_its_groups_gets_their_messages_again():
+    desk = Desk()
+    desk.do(desk.owners.add, "g", "s1!a")
+    owner = desk.owner()
+    desk.do(desk.owners.announce, owner, ["g", "other"])
+    desk.do(desk.owners.announce, 99, ["g"])
+    first, second = desk.drain(owner)
+    assert [(item.group, type(item)) for item in (first, second)] == [("g", Announced), ("other", Announced)]
+    desk.do(desk.owners.add, "g", "s1!a")
+    desk.do(desk.owners.leave, owner, "g", first.generation)
+    desk.do(desk.owners.leave, owner, "other", second.generation)
+    assert desk.owners.directory.members("g").keys() == {"s1!"}
+    assert len(desk.owners.directory) == 1
+
+
+# --- an owner that does not read --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [{"inbox": 2}, {"inbox_items": 1}])
+def test_an_owner_that_is_far_behind_is_given_nothing_that_can_be_refused(limits):
+    desk = Desk(**limits)
+    owner = desk.owner()
+    desk.send("s1!a", b"xx")
+    for command, args in [
+        (desk.owners.add, ("g", "s1!a")),
+        (desk.owners.discard, ("g", "s1!a")),
+        (desk.owners.ask_state, ("s1!a",)),
+    ]:
+        with pytest.raises(LayerUnavailable, match=r"'s1!' has 1 items with 2 bytes unread.*inbox_items"):
+            desk.do(command, *args)
+    assert len(desk.owners.directory) == 0
+    assert desk.drain(owner) == [Frame("s1!a", b"xx")]
+    desk.do(desk.owners.add, "g", "s1!a")
+    assert desk.drain(owner) == [Add("g", "s1!a", 1)]
+
+
+def test_states_count_as_bodies_do():
+    desk = Desk()
+    owner = desk.owner()
+    desk.publish(SaveState("s1!a", {"key": b"value", "gone": None}))
+    assert desk.taken() == [Readable(owner)]
+    assert desk.post.held == len("keyvaluegone")
+    assert desk.drain(owner) == [State("s1!a", {"key": b"value", "gone": None})]
+    assert desk.post.held == 0

@@ -16,7 +16,7 @@ Who gets a message, and the left half of the picture, is the business of `delive
 Every command leaves what the shell must do in `signals`; the shell takes them with `take_signals` after each.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heappop, heappush
 
 from msgspec.structs import replace
@@ -37,9 +37,8 @@ from fairway.broker.effects import (
     SaveState,
     Send,
     Settled,
-    State,
 )
-from fairway.broker.inbox import Mark
+from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Letter, Waiting
 from fairway.broker.post import queue_name
 from fairway.broker.repeats import Repeats
@@ -127,7 +126,7 @@ class Broker(Deliveries):
         if inbox is None:
             return
         if isinstance(effect, SaveState):
-            self.owners.tell(inbox, State(effect.channel, effect.changes))
+            self.owners.state(inbox, effect.channel, effect.changes)
         elif not isinstance(effect, Send):
             self.owners.tell(inbox, Credit(effect.channel, effect.size))
 
@@ -261,16 +260,49 @@ class Broker(Deliveries):
         return True
 
     def submit(self, owner: int, envelope: Envelope, body: bytes, now: float) -> None:
-        """Take a connection's message from its owner; a `Refused` item says that there was no room."""
+        """Take a connection's message from its owner; a `Refused` item says that there was no room.
+
+        One with an attempt above 1 is sent again by an owner that has lost its line, or its broker. If it is here
+        still it is dropped, and the owner hears of it in the end. Its attempts count on, but it is no dead letter for
+        them alone: a broker that comes and goes is not the message's fault.
+        """
+        inbox = self.owners.by_number(owner)
+        if inbox is None:
+            return  # the last words of a line that another has replaced: what counts is sent again over that one
+        if envelope.attempt > 1 and self._has_still(inbox, envelope.id):
+            self.repeats_dropped += 1
+            return
         if self.post.is_gone(queue_name(envelope.channel)):
             reason = "gone"
         elif self._try_enqueue((envelope, body), now):
             return
         else:
             reason = "capacity"
-        inbox = self.owners.by_number(owner)
-        if inbox:
-            self.owners.tell(inbox, Refused(envelope.reply_channel, envelope.order, envelope.channel, reason))
+        self.owners.tell(inbox, Refused(envelope.reply_channel, envelope.order, envelope.channel, reason))
+
+    def _has_still(self, inbox: Inbox, message_id: str) -> bool:
+        """Whether a message that its owner sends again waits here or is leased.
+
+        What was here when the owner began to send again ends under its eyes, so one look serves for all of them.
+        """
+        if inbox.known is None:
+            inbox.known = {
+                envelope.id
+                for envelope in self._envelopes()
+                if envelope.order >= 0 and self.owners.of(envelope.reply_channel) is inbox
+            }
+        if message_id not in inbox.known:
+            return False
+        inbox.known.discard(message_id)
+        return True
+
+    def _envelopes(self) -> Iterator[Envelope]:
+        """All messages that wait for a reader, for their time, or for the end of their consumer."""
+        for box in self.post.boxes().values():
+            yield from (envelope for envelope, _ in box.letters)
+        for session in self.sessions:
+            yield from (delivery.envelope for delivery in session.leases.values())
+        yield from (letter[0] for _, _, letter in self._later)
 
     # --- dead letters ------------------------------------------------------------------------------------------------
 

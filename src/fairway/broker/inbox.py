@@ -2,13 +2,15 @@
 
 Policies. A commit's effects always go in: the server that reads them knows best what its connection can bear. A group
 send that finds the inbox above its bound is dropped and counted: nobody can be made to wait for the slowest server. A
-direct send to a connection with too much unread, or whose client reads slowly (`congest`), waits or is refused.
+direct send to a connection with too much unread, or whose client reads slowly (`congest`), waits or is refused. An
+add, a discard or a question that finds the inbox above its bound is refused with `LayerUnavailable`: its server does
+not read.
 """
 
 from collections import deque
 from enum import IntEnum
 
-from fairway.broker.effects import Frame, GroupFrame, Item
+from fairway.broker.effects import Frame, GroupFrame, Item, State
 from fairway.broker.mailbox import Waiting
 from fairway.limits import BrokerLimits
 
@@ -23,7 +25,7 @@ class Mark(IntEnum):
 class Inbox:
     """The items for one owner."""
 
-    __slots__ = ("_limits", "asked", "id", "items", "marks", "prefixes", "size", "unread", "waiting")
+    __slots__ = ("_limits", "asked", "id", "items", "known", "marks", "prefixes", "size", "unread", "waiting")
 
     def __init__(self, owner: int, prefixes: tuple[str, ...], limits: BrokerLimits) -> None:
         self.id = owner
@@ -31,12 +33,19 @@ class Inbox:
         self._limits = limits
         self.items: list[Item] = []
         self.size = 0
-        """Bytes of the bodies in `items` and `waiting`."""
+        """Bytes of the bodies and states in `items` and `waiting`."""
         self.unread: dict[str, int] = {}
         self.marks: dict[str, Mark] = {}
         self.waiting: dict[str, deque[Waiting]] = {}
         self.asked: set[int] = set()
         """Tokens of the questions that the owner has not answered."""
+        self.known: set[str] | None = None
+        """The ids of its messages that the broker had when the owner first sent one again; None before that."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the owner is too far behind for anything that can be refused."""
+        return self.size >= self._limits.inbox or len(self.items) >= self._limits.inbox_items
 
     def full_for(self, channel: str) -> bool:
         """Whether a direct send to this connection has to wait."""
@@ -54,9 +63,16 @@ class Inbox:
         self.size += len(body)
         self.unread[channel] = self.unread.get(channel, 0) + len(body)
 
+    def put_state(self, channel: str, changes: dict[str, bytes | None]) -> int:
+        """Append changes to a connection's state; return their bytes."""
+        size = sum(len(key) + len(value or b"") for key, value in changes.items())
+        self.items.append(State(channel, changes))
+        self.size += size
+        return size
+
     def put_group(self, frame: GroupFrame) -> bool:
         """Append a group message, or return False when the owner is too far behind."""
-        if self.size >= self._limits.inbox:
+        if self.is_full:
             return False
         self.items.append(frame)
         self.size += len(frame.body)

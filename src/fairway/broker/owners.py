@@ -25,6 +25,7 @@ from fairway.broker.groups import Directory
 from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Waiting
 from fairway.broker.post import Post
+from fairway.errors import LayerUnavailable
 from fairway.limits import BrokerLimits
 from fairway.names import owner_prefix
 
@@ -102,7 +103,7 @@ class Owners:
         return items
 
     def tell(self, inbox: Inbox, item: Item) -> None:
-        """Append an item."""
+        """Append an item that has no body."""
         if not inbox.items:
             self._signals.append(Readable(inbox.id))
         inbox.items.append(item)
@@ -118,6 +119,12 @@ class Owners:
             self._signals.append(Readable(inbox.id))
         inbox.put_frame(channel, body)
         self._post.held += len(body)
+
+    def state(self, inbox: Inbox, channel: str, changes: dict[str, bytes | None]) -> None:
+        """Append changes to a connection's state."""
+        if not inbox.items:
+            self._signals.append(Readable(inbox.id))
+        self._post.held += inbox.put_state(channel, changes)
 
     def group_frame(self, inbox: Inbox, frame: GroupFrame) -> bool:
         """Append a group message, or return False: the owner, or the whole broker, has no room."""
@@ -178,9 +185,14 @@ class Owners:
     # --- groups ------------------------------------------------------------------------------------------------------
 
     def add(self, group: str, channel: str) -> None:
-        """Make `channel` a member. A connection whose owner is unknown is gone, and nothing happens."""
+        """Make `channel` a member. A connection whose owner is unknown is gone, and nothing happens.
+
+        Raises:
+            LayerUnavailable: the connection's server does not read its inbox; so also `discard`, and the questions.
+        """
         inbox = self.of(channel)
         if inbox:
+            _check_room(inbox)
             self.tell(inbox, Add(group, channel, self.directory.add(group, inbox.prefixes[0])))
         elif not owner_prefix(channel) or self._post.readers(owner_prefix(channel)):
             self.directory.add(group, channel)
@@ -196,6 +208,7 @@ class Owners:
         """End a membership; for a connection its owner does it."""
         inbox = self.of(channel)
         if inbox:
+            _check_room(inbox)
             self.tell(inbox, Discard(group, channel))
         else:
             self.directory.remove(group, channel)
@@ -233,6 +246,7 @@ class Owners:
             self._signals.append(Answered(token, answer))
 
     def _ask(self, inbox: Inbox, question: str, about: str) -> int:
+        _check_room(inbox)
         token = next(self._numbers)
         inbox.asked.add(token)
         self.tell(inbox, Ask(token, question, about))
@@ -252,3 +266,12 @@ class Owners:
             self._signals += [Answered(token, None) for token in inbox.asked]
             inbox.asked.clear()
         return dropped
+
+
+def _check_room(inbox: Inbox) -> None:
+    if inbox.is_full:
+        msg = (
+            f"the server of {inbox.prefixes[0]!r} has {len(inbox.items)} items with {inbox.size} bytes unread, "
+            "more than its bound (BrokerLimits.inbox and inbox_items): it is stuck, or needs more time"
+        )
+        raise LayerUnavailable(msg)
