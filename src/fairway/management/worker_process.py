@@ -37,7 +37,7 @@ def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
     with _stopped_by_signals(process) if _is_main() else _stopped_at_exit(process, limits.grace):
         code = 0 if process.run() else 1
     if not process.has_ended:
-        _leave(code)
+        leave(code)
     return code
 
 
@@ -84,10 +84,10 @@ def _stopped_at_exit(process: WorkerProcess, grace: float) -> Iterator[None]:
         atexit.unregister(stop)
 
 
-def _leave(code: int) -> None:
-    """End the process although a thread runs on, for which the interpreter might wait for ever."""
+def leave(code: Any) -> None:
+    """End the process as `sys.exit` would, although a thread runs on, for which the interpreter might wait for ever."""
     atexit._run_exitfuncs()  # noqa: SLF001  what the project wants done at the end is done all the same
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else int(code is not None))

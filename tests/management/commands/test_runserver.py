@@ -1,96 +1,12 @@
-"""`manage.py runserver`, as a program: what it prints, what it serves, how it reloads and how it ends."""
+"""`manage.py runserver`, as a program: what it prints, serves, and how it ends. `tests/devserver` has the reload."""
 
 import signal
 import socket
-import sys
-import urllib.error
-import urllib.request
-from textwrap import dedent
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from tests.support.processes import free_port, running
-from tests.support.waiting import wait_until
-
-SETTINGS = """
-SECRET_KEY = "x"
-DEBUG = True
-ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["fairway", "django.contrib.staticfiles"]
-STATIC_URL = "static/"
-STATICFILES_DIRS = [__file__.replace("settings.py", "assets")]
-ROOT_URLCONF = "urls"
-USE_TZ = True
-CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": "routing.channel_routing"}}
-"""
-FILES = {
-    "settings.py": SETTINGS,
-    "urls.py": """
-        from django.http import HttpResponse
-        from django.urls import path
-        urlpatterns = [path("", lambda request: HttpResponse("a page"))]
-    """,
-    "routing.py": """
-        from django.urls import path
-        def echo(message):
-            if message.channel.name == "websocket.connect":
-                message.reply_channel.send({"accept": True})
-            elif message.channel.name == "websocket.receive":
-                message.reply_channel.send({"text": "first " + message["text"]})
-        channel_routing = [path("echo/", echo)]
-    """,
-    "assets/style.css": "body { color: navy }",
-}
-
-
-class Project:
-    """A small Django project in a directory of its own."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.port = free_port()
-        for name, text in FILES.items():
-            self.write(name, text)
-
-    def write(self, name, text):
-        path = self.directory / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(dedent(text))
-
-    def run(self, *arguments):
-        command = [
-            sys.executable,
-            "-W",
-            "error",
-            "-W",
-            "ignore::ResourceWarning",
-            "-m",
-            "django",
-            "runserver",
-            f"127.0.0.1:{self.port}",
-            *arguments,
-        ]
-        env = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.directory)}
-        return running(command, env=env, cwd=self.directory)
-
-    def get(self, path="/"):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, ""
-
-    def connect(self, path="/echo/"):
-        return connect(f"ws://127.0.0.1:{self.port}{path}")
-
-    def is_up(self):
-        try:
-            return self.get()
-        except OSError:
-            return None
+from tests.support.dev_project import FILES, SETTINGS, Project
 
 
 @pytest.fixture
@@ -131,31 +47,6 @@ def test_sigterm_ends_it_as_gently(project):
             with pytest.raises(ConnectionClosed) as closed:
                 client.recv(5)
     assert closed.value.rcvd.code == 1012
-
-
-def edit_until_closed(project, client):
-    """Edit a file; autoreload does not see what happens before it has looked for the first time."""
-    project.write("routing.py", FILES["routing.py"].replace("first", "second"))
-    try:
-        client.recv(2)
-    except TimeoutError:
-        return None
-    except ConnectionClosed as closed:
-        return closed
-
-
-def test_it_reloads_when_the_code_changes(project):
-    with project.run() as program:
-        wait_until(project.is_up, "the first server", 20)
-        with project.connect() as client:
-            closed = wait_until(lambda: edit_until_closed(project, client), "the reload", 20)
-        assert closed.rcvd.code == 1012
-        wait_until(project.is_up, "the second server", 20)
-        with project.connect() as client:
-            client.send("hi")
-            assert client.recv(5) == "second hi"
-        assert program.stop(signal.SIGINT) == 0
-        assert "Traceback" not in program.output()
 
 
 def test_options(project):
@@ -218,8 +109,9 @@ def test_fairway_without_staticfiles(project):
         assert project.get("/static/style.css")[0] == 404
 
 
-def test_a_port_in_use(project):
-    with socket.create_server(("127.0.0.1", project.port)), project.run("--noreload") as program:
+@pytest.mark.parametrize("options", [["--noreload"], []], ids=["one process", "reload"])
+def test_a_port_in_use(project, options):
+    with socket.create_server(("127.0.0.1", project.port)), project.run(*options) as program:
         program.wait_for_output("Error: That port is already in use.")
         assert program.process.wait(5) == 1
 

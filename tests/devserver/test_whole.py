@@ -1,7 +1,6 @@
 """The development server as an object: the address it takes, its configuration, its log, its signals."""
 
 import errno
-import logging
 import socket
 import threading
 import urllib.request
@@ -12,12 +11,14 @@ from websockets.sync.client import connect
 
 from fairway.channel import Channel
 from fairway.conf import channel_layers
-from fairway.devserver import DevOptions, dev_server_class, log_access, server_config
+from fairway.devserver.config import server_config
+from fairway.devserver.whole import DevOptions, dev_server_class
 from fairway.http.consumers import ViewConsumer
+from fairway.layers import LocalLayer, MemoryLayer
 from fairway.routing import route
-from fairway.server.config import Access
 from fairway.signals import worker_process_ready, worker_ready
 from fairway.worker.loop import Worker
+from tests.support.waiting import wait_until
 
 
 def echo(message, **kwargs):
@@ -105,6 +106,18 @@ def test_each_layer_has_a_worker(settings):
         assert channel_layers["other"].reader(["done"]).receive(5) is not None
 
 
+def test_behind_the_layer_of_a_hub_it_is_the_hub(settings, tmp_path):
+    path = str(tmp_path / "hub")
+    settings.CHANNEL_LAYERS = {"default": {"URL": f"local://{path}", "ROUTING": []}}
+    outside = channel_layers["default"]
+    with Running(make_server()):
+        assert isinstance(channel_layers["default"], MemoryLayer)
+        other = LocalLayer(path)
+        wait_until(lambda: other.statistics().sessions == 1, "the worker")
+        other.close()
+    assert channel_layers["default"] is outside
+
+
 def test_addresses():
     for address, options in ((("0", 0), {}), (("localhost", 0), {}), (("::1", 0), {"ipv6": True})):
         with Running(make_server(address, **options)) as running:
@@ -115,72 +128,3 @@ def test_a_port_in_use_is_an_os_error_as_django_expects_it():
     in_use = pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE)
     with socket.create_server(("127.0.0.1", 0)) as taken, in_use:
         make_server(("127.0.0.1", taken.getsockname()[1]))
-
-
-def test_the_configuration_comes_from_the_settings(settings):
-    settings.FORCE_SCRIPT_NAME = "/shop/"
-    settings.CSRF_TRUSTED_ORIGINS = ["https://example.com"]
-
-    config = server_config(answer_timeout=5, connect_timeout=7)
-    assert config.root_path == "/shop"
-    assert config.trusted_origins == ["https://example.com"]
-    assert config.limits.http.answer_timeout == 5
-    assert config.limits.websocket.connect_timeout == 7
-    assert config.limits.drain == 0
-    assert server_config().limits.http.answer_timeout == 60
-
-
-@pytest.mark.parametrize(
-    ("action", "status", "text", "level"),
-    [
-        ("http", 200, "HTTP GET /a%20b 200 [0.25, 127.0.0.1:5000]", logging.INFO),
-        ("http", 404, "HTTP GET /a%20b 404 [0.25, 127.0.0.1:5000]", logging.WARNING),
-        ("http", 500, "HTTP GET /a%20b 500 [0.25, 127.0.0.1:5000]", logging.ERROR),
-        ("http", 0, "HTTP GET /a%20b - [0.25, 127.0.0.1:5000]", logging.INFO),
-        ("connecting", 0, "WebSocket HANDSHAKING /a%20b [127.0.0.1:5000]", logging.INFO),
-        ("connected", 101, "WebSocket CONNECT /a%20b [127.0.0.1:5000]", logging.INFO),
-        ("disconnected", 0, "WebSocket DISCONNECT /a%20b [127.0.0.1:5000]", logging.INFO),
-        ("rejected", 403, "WebSocket REJECT /a%20b [127.0.0.1:5000]", logging.WARNING),
-    ],
-)
-def test_the_access_log(access_log, action, status, text, level):
-    log_access(make_access(action, status))
-
-    (record,) = access_log
-    assert (record.getMessage(), record.levelno) == (text, level)
-    assert record.status_code
-    assert record.server_time
-
-
-def test_the_access_log_shows_no_control_characters(access_log):
-    log_access(make_access("http", 200, path="/\x1b[31m\n"))
-
-    assert access_log[0].getMessage().startswith(r"HTTP GET /\x1b[31m\n 200")
-
-
-def make_access(action, status, path="/a%20b"):
-    return Access(
-        action=action,
-        client="127.0.0.1:5000",
-        method="GET",
-        path=path,
-        http_version="1.1",
-        status=status,
-        size=10,
-        seconds=0.25,
-    )
-
-
-@pytest.fixture
-def access_log():
-    """The records of Django's server log, which does not propagate."""
-    records = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            records.append(record)
-
-    logger, handler = logging.getLogger("django.server"), Keep()
-    logger.addHandler(handler)
-    yield records
-    logger.removeHandler(handler)

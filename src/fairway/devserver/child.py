@@ -1,0 +1,134 @@
+"""The reloading half of `runserver`: the workers, and nothing that a browser is connected to.
+
+Django's autoreload runs the command in a thread and ends the process from the main thread when a file has changed.
+So the work is done in Django's thread, and stopped from the main one.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from typing import ClassVar
+
+from fairway import DEFAULT_CHANNEL_LAYER
+from fairway.application import application_for
+from fairway.conf import channel_layers
+from fairway.devserver.config import GRACE
+from fairway.devserver.orders import Orders
+from fairway.errors import InvalidLayerSetting
+from fairway.layers.hub.client import LocalLayer
+from fairway.limits import WorkerLimits
+from fairway.routing import Consumer
+from fairway.signals import worker_process_ready, worker_ready
+from fairway.supervisor.notify import Notifier
+from fairway.worker.loop import Worker
+from fairway.worker.process import WorkerProcess
+
+logger = logging.getLogger("fairway.runserver")
+
+LIMITS = WorkerLimits(grace=GRACE)
+
+LEAVE_WAIT = 1.0
+"""Seconds, after the grace, that a process without a parent may take to end by itself."""
+
+
+class DevChild:
+    """A process of workers for the interface that its parent has.
+
+    Parameters:
+        orders: what the parent told.
+        threads: blocking consumers that run at once on each layer.
+    """
+
+    def __init__(self, orders: Orders, threads: int) -> None:
+        self.orders = orders
+        self.threads = threads
+        self._notifier = Notifier()
+        self._lock = threading.Lock()
+        self._process: WorkerProcess | None = None
+        self._is_stopping = False
+        self._ended = threading.Event()
+
+    def prepare(self) -> None:
+        """Make this process one that does what its parent wants, and ends with it. Call it in the main thread."""
+        # Ctrl-C reaches us too. Only the parent acts on it: it closes the sockets, and then ends us. Hence a handler
+        # that does nothing; the programs that consumers start would inherit SIG_IGN.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        self._notifier.when_supervisor_dies(self._leave)
+        if self.orders.hub:
+            # Where the setting is wrong by now, the system checks that follow say so.
+            with contextlib.suppress(InvalidLayerSetting):
+                limits = channel_layers[DEFAULT_CHANNEL_LAYER].message_limits
+                channel_layers.set(DEFAULT_CHANNEL_LAYER, LocalLayer(self.orders.hub, message_limits=limits))
+
+    def work(self, http_consumer: Consumer) -> None:
+        """Consume messages until `stop` is called, in another thread.
+
+        Raises:
+            InvalidLayerSetting: a layer cannot be used, or there is no default one any more.
+        """
+        aliases = dict.fromkeys([DEFAULT_CHANNEL_LAYER, *channel_layers])
+        applications = [application_for(alias, http_consumer=http_consumer) for alias in aliases]
+        workers = [Worker(one.layer, one, threads=self.threads, limits=LIMITS) for one in applications]
+        with self._lock:
+            if self._is_stopping:
+                return
+            self._process = WorkerProcess(workers, LIMITS, self._notifier, worker_ready.send)
+        worker_process_ready.send(workers[0])
+        try:
+            self._process.run()
+        finally:
+            self._ended.set()
+
+    def stop(self) -> bool:
+        """Stop the work: what runs may finish within the grace, and the rest is delivered again.
+
+        Returns:
+            False when a consumer runs on, which would keep the process from ending.
+        """
+        with self._lock:
+            self._is_stopping = True
+            process = self._process
+        if process is None:
+            return True
+        process.stop("runserver ends this process")
+        self._ended.wait(GRACE + LEAVE_WAIT)
+        return process.has_ended
+
+    def _leave(self) -> None:
+        """End this process: its parent is gone, and with it the sockets and the hub."""
+        logger.debug("runserver is gone; this process ends")
+        if self.orders.folder:
+            shutil.rmtree(self.orders.folder, ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE + LEAVE_WAIT)
+        os._exit(0)
+
+
+class DevWorker:
+    """A child behind the face of a `socketserver`, for Django's `run`. The address is the parent's."""
+
+    child: ClassVar[DevChild]
+    daemon_threads = True
+
+    def __init__(self, _address: tuple[str, int], _handler_class: type, *, ipv6: bool = False) -> None:
+        del ipv6
+        self.server_port = self.child.orders.port
+        self._http_consumer: Consumer
+
+    def set_app(self, http_consumer: Consumer) -> None:
+        """Take what answers `http.request`; the routing finds all other consumers."""
+        self._http_consumer = http_consumer
+
+    def serve_forever(self) -> None:
+        """Work until the process ends."""
+        self.child.work(self._http_consumer)
+
+
+def dev_worker_class(child: DevChild) -> type[DevWorker]:
+    """Return the class for Django to make the "server" from."""
+    return type("DevWorker", (DevWorker,), {"child": child})
