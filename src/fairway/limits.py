@@ -221,7 +221,8 @@ class RateLimits:
     """Messages that may come at once: a client that catches up after a pause is no attacker."""
 
     connects: float = UNLIMITED
-    """New connections a second from one address. Off unless set: many users may share one address."""
+    """New connections a second from one address. Off unless set: many users may share one address. Behind a named proxy
+    it counts the WebSockets of the proxy's client, and is answered 429; so does `connections_per_address`."""
 
     connects_burst: int = 200
 
@@ -229,7 +230,8 @@ class RateLimits:
     """Open connections from one address. Off unless set, for the same reason."""
 
     connections: int = 100_000
-    """Open connections of one server; beyond it new ones are closed at once."""
+    """Open connections of one server; beyond it new ones are closed at once. Fewer where the process may not have so
+    many descriptors: the last twentieth of them, and 64 at least, are not for connections."""
 
     addresses: int = 100_000
     """Addresses whose rate is remembered."""
@@ -247,7 +249,7 @@ class ServerLimits:
     """A graceful stop spreads the closing of its sockets over this time, so that clients come back in a trickle."""
 
     drain_http: float = 30.0
-    """A graceful stop waits so long for HTTP exchanges that have begun."""
+    """A graceful stop waits so long for HTTP exchanges that have begun, and for sockets to answer their close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
