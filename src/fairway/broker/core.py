@@ -74,19 +74,19 @@ class Broker(Deliveries):
             raise DeliveryLost(msg)
         self.committed += 1
         envelope = delivery.envelope
-        if outbox:
-            # A run after `ConsumeLater` is another run, whose effects are no repeats.
-            run = f"{envelope.id}~{envelope.retries}" if envelope.retries else envelope.id
-            for index, effect in enumerate(outbox):
-                self._apply(effect, f"{run}.{index}", now)
+        reply_channel = envelope.reply_channel
+        inbox = self.owners.of(reply_channel) if reply_channel else None
+        for index, effect in enumerate(outbox):
+            if inbox and type(effect) is Send and effect.channel == reply_channel:
+                self.owners.frame(inbox, reply_channel, effect.body)  # what nearly every effect is
+            else:
+                self._apply(effect, f"{_run(envelope)}.{index}", now)
         if ending is Ending.LATER:
             self._consume_later((envelope, delivery.body), outbox, now)
             return
         self.post.held -= len(delivery.body)
-        if envelope.order >= 0:
-            inbox = self.owners.of(envelope.reply_channel)
-            if inbox:
-                self.owners.tell(inbox, Done(envelope.reply_channel, envelope.order))
+        if inbox and envelope.order >= 0:
+            self.owners.tell(inbox, Done(reply_channel, envelope.order))
 
     def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
         envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
@@ -359,6 +359,11 @@ class Broker(Deliveries):
         self._later.clear()
         for session in self.sessions:
             session.leases.clear()
+
+
+def _run(envelope: Envelope) -> str:
+    """Return what names the effects of a run: after `ConsumeLater` it is another one, whose effects are no repeats."""
+    return f"{envelope.id}~{envelope.retries}" if envelope.retries else envelope.id
 
 
 def _letter(effect: Send, effect_id: str) -> Letter:

@@ -36,6 +36,11 @@ class Session:
     def next_box(self) -> Mailbox | None:
         """Return the next mailbox with a message, in turn: a busy channel does not starve a quiet one."""
         boxes = self._boxes
+        for box in boxes:
+            if box.letters:
+                break
+        else:
+            return None
         for turn in range(self._turn, self._turn + len(boxes)):
             box = boxes[turn % len(boxes)]
             if box.letters:

@@ -99,9 +99,8 @@ class LockedBroker:
                 try:
                     return command(*args)
                 finally:
-                    signals = broker.take_signals()
-                    if signals:
-                        self._follow(signals, calls)
+                    if broker.signals or broker.post.starved:
+                        self._follow(broker.take_signals(), calls)
                     if broker.due is not None and broker.due < self._alarm_at:
                         self._set_alarm(broker.due)
         finally:
