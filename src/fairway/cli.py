@@ -1,0 +1,136 @@
+"""`fairway serve`, `up`, `reload` and `status`: the options, and the way to what does the work.
+
+Nothing is imported before it is needed: a server must start in a blink, and must never import Django.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import fairway
+from fairway.errors import FairwayError
+from fairway.supervisor.logs import configure_logging
+from fairway.supervisor.options import add_child_options, add_server_options, layer_url
+
+NOT_RUNNING = 3
+"""As systemctl says it: the program is not running."""
+
+_DESCRIPTION = """\
+Fairway, the realtime layer for Django.
+
+The server holds the browsers' sockets and knows no Django; workers run the code. So code is deployed, crashes and
+restarts while the sockets stay open. `fairway up` runs both on one host."""
+
+_EPILOG = """\
+examples:
+  fairway up --workers 4                     server and workers of the project in this folder
+  fairway reload                             new code: new workers start, then the old ones finish and go
+  fairway serve --bind unix:/run/shop/web.sock --proxy unix     a server for nginx; workers run elsewhere
+  fairway status --json                      what runs, for a program"""
+
+_SERVE = """\
+The interface server. It holds the sockets and the hub of a local layer, and imports no Django.
+Workers are started apart from it, with `manage.py runworker`."""
+
+_SERVE_EPILOG = """\
+examples:
+  fairway serve
+  fairway serve --bind 0.0.0.0:80 --bind '[::]:80' --processes 4 --access-log -
+  fairway serve --bind unix:/run/shop/web.sock --proxy unix --trusted-origin https://shop.example
+  fairway serve --layer 'local:///run/shop/fairway.sock?mode=0660&group=www-data'
+
+signals:
+  SIGTERM, SIGINT  stop gently: listen no more, finish requests, close WebSockets with 1012 over --drain seconds;
+                   a second one leaves at once
+  SIGHUP           open the access log anew"""
+
+_UP_EPILOG = """\
+examples:
+  fairway up                                 the project of this folder: manage.py here or above it
+  fairway up --workers 4 --threads 8 --bind 0.0.0.0:8000
+  fairway up --settings shop.settings.live --manage /srv/shop/manage.py --access-log /var/log/shop.log
+
+signals:
+  SIGTERM, SIGINT  stop gently: the server closes first, with the workers still at work; a second one leaves at once
+  SIGHUP           deploy, as `fairway reload`: new workers start with the new code, then the old ones finish and go"""
+
+_UP = """\
+Server and workers on this host, kept running: what dies is started again. It needs no Django itself; the workers
+are `manage.py runworker`. All options of `fairway serve` are taken too."""
+
+_RELOAD_EPILOG = """\
+exit codes: 0 the new code runs; 1 it does not start, the old workers go on (its last lines are shown); 3 nothing runs"""
+
+_STATUS_EPILOG = """\
+exit codes: 0 all is well; 1 something is not ready; 3 nothing runs"""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Texts as they are written; options in one column."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=120)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code.
+
+    Raises:
+        SystemExit: with 2, when the command line is wrong.
+    """
+    given = make_parser().parse_args(normalise(sys.argv[1:] if argv is None else argv))
+    run: Callable[[argparse.Namespace], int] = given.run
+    try:
+        return run(given)
+    except FairwayError as error:
+        print(f"fairway {given.command}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def normalise(argv: Sequence[str]) -> list[str]:
+    """Return a command line in which long options are written with hyphens: `--root_path` is `--root-path`."""
+    found = []
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        found.append(name.replace("_", "-") + equals + value if name.startswith("--") else argument)
+    return found
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="fairway", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"Fairway {fairway.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    def add(
+        name: str, short: str, run: Callable[[argparse.Namespace], int], long: str, epilog: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=short, description=long, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False
+        )
+        command.set_defaults(run=run)
+        return command
+
+    serve = add("serve", "the interface server alone", _serve, _SERVE, _SERVE_EPILOG)
+    add_server_options(serve)
+    add_child_options(serve)
+    return parser
+
+
+def _add_layer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layer", type=layer_url, metavar="URL", help="of the server that is meant (local://, the project's own)"
+    )
+
+
+def _serve(given: argparse.Namespace) -> int:
+    configure_logging(given.log_level, given.name)
+    from fairway.supervisor.serve import run_server
+
+    return run_server(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

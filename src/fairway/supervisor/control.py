@@ -1,0 +1,141 @@
+"""The control socket: how `fairway status` and `fairway reload` talk to what runs.
+
+It is a Unix socket beside the hub's, for its owner alone. A request is one line of JSON, `{"command": "status"}`; the
+answer is any number of lines `{"log": text}` for a person, and a last one with `ok`. Lines, callers and times are bounded.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from fairway.errors import LayerUnavailable
+
+LINE_LIMIT = 1024 * 1024
+"""Bytes of one line: a status names every process and every channel."""
+
+CALLERS = 16
+REQUEST_TIMEOUT = 5.0
+"""Seconds in which a caller says what it wants."""
+
+Say = Callable[[str], None]
+Command = Callable[[Say], Awaitable[Mapping[str, Any]]]
+"""Does what was asked. It may say lines for a person meanwhile, and returns what the last line holds."""
+
+
+class ControlServer:
+    """Answers on a control socket.
+
+    Parameters:
+        path: where.
+        commands: name of a command -> what does it.
+    """
+
+    def __init__(self, path: str, commands: Mapping[str, Command]) -> None:
+        self.path = path
+        self._commands = commands
+        self._server: asyncio.Server | None = None
+        self._callers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen; a socket that a dead process has left is replaced.
+
+        Raises:
+            LayerUnavailable: the socket cannot be made, or a living process answers at it.
+        """
+        if await _answers(self.path):
+            msg = f"another process answers at {self.path}; stop it, or use another layer or path"
+            raise LayerUnavailable(msg)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)  # noqa: PTH108
+            before = os.umask(0o177)
+            try:
+                listening.bind(self.path)
+            finally:
+                os.umask(before)
+            self._server = await asyncio.start_unix_server(self._answer, sock=listening, limit=LINE_LIMIT)
+        except OSError as error:
+            listening.close()
+            msg = f"the control socket {self.path} cannot be made: {error.strerror}; its folder must be writable"
+            raise LayerUnavailable(msg) from error
+
+    async def stop(self) -> None:
+        """Stop listening; what is being answered is dropped."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)  # noqa: PTH108
+        for task in tuple(self._callers):
+            task.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._callers) >= CALLERS:
+            writer.close()
+            return
+        self._callers.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            self._callers.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def put(line: Mapping[str, Any]) -> None:
+            writer.write(json.dumps(line).encode() + b"\n")
+
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                line = await reader.readline()
+            command = self._commands[json.loads(line)["command"]]
+        except (ValueError, KeyError, TypeError):
+            put({"ok": False, "error": f"the commands here are: {', '.join(self._commands)}"})
+        else:
+            put(await command(lambda text: put({"log": text})))
+        await writer.drain()
+
+
+async def _answers(path: str) -> bool:
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_unix_connection(path)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def ask(path: str, command: str, timeout: float) -> Iterator[Mapping[str, Any]]:
+    """Ask what listens at a control socket; yield the lines of its answer as they come.
+
+    Parameters:
+        path: the socket.
+        command: what to do.
+        timeout: seconds to wait for each line.
+
+    Raises:
+        OSError: nobody listens there, or the line was cut or remained silent (`TimeoutError`).
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(timeout)
+        line.connect(path)
+        line.sendall(json.dumps({"command": command}).encode() + b"\n")
+        with line.makefile("rb") as answer:
+            while True:
+                text = answer.readline(LINE_LIMIT)
+                if not text.endswith(b"\n"):
+                    msg = f"the answer from {path} breaks off"
+                    raise ConnectionError(msg)
+                content = json.loads(text)
+                yield content
+                if "ok" in content:
+                    return

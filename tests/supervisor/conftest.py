@@ -1,0 +1,11 @@
+"""What these tests share is in `running` and `support`."""
+
+import pytest
+
+from tests.supervisor.running import Project
+
+
+@pytest.fixture
+def project(tmp_path_factory):
+    """A project in a folder with a short name: the path of a Unix socket may not be long."""
+    return Project(tmp_path_factory.mktemp("p"))

@@ -1,0 +1,82 @@
+"""What stands in for `manage.py` in these tests: a worker with a plain application, without Django.
+
+`behaviour.txt` beside it is the code that a deploy changes. Its first word: `echo` answers each message with the rest of
+the file before it; `fail` does not start; `hang` is never ready; `slow` answers when a file named `go` appears.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from fairway.broker.effects import Send
+from fairway.layers.codec import decode_message, encode_message
+from fairway.layers.hub.client import LocalLayer
+from fairway.limits import WorkerLimits
+from fairway.supervisor.notify import Notifier
+from fairway.worker.loop import Worker
+from fairway.worker.process import WorkerProcess
+
+FOLDER = Path(__file__).resolve().parent
+
+
+class Call:
+    is_coroutine = False
+
+    def __init__(self, delivery, word, text):
+        self.delivery, self.word, self.text = delivery, word, text
+
+    def run(self, outbox):
+        channel, reply = self.delivery.envelope.channel, self.delivery.envelope.reply_channel
+        if channel == "websocket.connect":
+            answer = {"accept": True}
+        elif channel == "websocket.receive":
+            if self.word == "slow":
+                while not (FOLDER / "go").exists():
+                    time.sleep(0.01)
+            answer = {"text": f"{self.text} {decode_message(self.delivery.body)['text']}"}
+        elif channel == "http.request":
+            answer = {"status": 200, "headers": [], "content": self.text.encode()}
+        else:
+            return
+        outbox.append(Send(reply, encode_message(answer)), outbox.layer)
+
+
+class Echo:
+    channels = ("websocket.connect", "websocket.receive", "websocket.disconnect", "http.request")
+
+    def __init__(self, word, text):
+        self.word, self.text = word, text
+
+    def prepare(self, delivery):
+        return Call(delivery, self.word, self.text)
+
+    def leave_thread(self):
+        pass
+
+
+def main():
+    os.chdir(FOLDER)
+    if "--print-layer" in sys.argv:
+        print("settings are read", file=sys.stderr)
+        print((FOLDER / "layer.json").read_text())
+        return
+    word, _, text = (FOLDER / "behaviour.txt").read_text().strip().partition(" ")
+    notifier = Notifier()
+    if word == "fail":
+        raise SyntaxError(text)
+    if word == "hang":
+        signal.pause()
+    url = json.loads((FOLDER / "layer.json").read_text())["url"]
+    layer = LocalLayer(url.removeprefix("local://"), wait=10)
+    process = WorkerProcess([Worker(layer, Echo(word, text), threads=2)], WorkerLimits(grace=20), notifier)
+    signal.signal(signal.SIGTERM, lambda *_: process.stop("SIGTERM"))
+    notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))
+    print("arguments:", " ".join(sys.argv[1:]), os.environ.get("DJANGO_SETTINGS_MODULE", ""), flush=True)
+    process.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Which layer a server gets: the one it hosts, or the way to another's."""
+
+import argparse
+
+import pytest
+
+from fairway.errors import InvalidLayerSetting
+from fairway.layers.hub.address import default_path
+from fairway.layers.hub.client import LocalLayer
+from fairway.layers.memory import MemoryLayer
+from fairway.limits import UNGATED, UNLIMITED
+from fairway.supervisor.layer import broker_limits, control_path, host_layer, hub_address, is_local, reach_layer
+from fairway.supervisor.options import add_server_options
+
+
+def read(*argv):
+    parser = argparse.ArgumentParser()
+    add_server_options(parser)
+    return parser.parse_args(argv)
+
+
+def rule(limits, channel):
+    return dict(limits.rules)[channel]
+
+
+def test_a_local_layer_is_hosted(tmp_path):
+    given = read("--layer", f"local://{tmp_path}/hub.sock?mode=0660", "--layer-memory=1M", "--capacity=work=5")
+    backing = host_layer(given)
+    assert isinstance(backing.layer, MemoryLayer)
+    assert (backing.address.path, backing.address.mode) == (f"{tmp_path}/hub.sock", 0o660)
+    assert backing.hub.address is backing.address
+    limits = backing.layer.broker.limits
+    assert (limits.total, rule(limits, "work").capacity) == (1 << 20, 5)
+    backing.layer.close()
+
+
+def test_capacity_and_expiry_of_channels(tmp_path):
+    given = read(f"--layer=local://{tmp_path}/h", "--capacity=a=-1", "--expiry=a=2.5", "--expiry=b=7")
+    layer = host_layer(given).layer
+    limits = layer.broker.limits
+    assert (rule(limits, "a").capacity, rule(limits, "a").expiry, rule(limits, "b").expiry) == (UNGATED, 2.5, 7)
+    layer.close()
+
+
+def test_a_message_that_no_server_waits_for_is_not_begun():
+    limits = broker_limits(read("--http-timeout=7", "--handshake-timeout=-1"))
+    assert rule(limits, "http.request").expiry == 7
+    assert rule(limits, "websocket.connect").expiry == UNLIMITED
+    assert rule(limits, "websocket.*") == rule(broker_limits(read()), "websocket.*")
+
+
+def test_where_things_are(tmp_path):
+    given = read(f"--layer=local://{tmp_path}/hub.sock")
+    assert (is_local(given), hub_address(given).path) == (True, f"{tmp_path}/hub.sock")
+    assert control_path(given) == f"{tmp_path}/hub.sock.ctl"
+    assert control_path(read()) == f"{default_path()}.ctl"
+    other = read("--layer=redis://localhost")
+    assert (is_local(other), hub_address(other)) == (False, None)
+    assert control_path(other) == f"{default_path()}.ctl"
+
+
+def test_the_way_to_a_layer(tmp_path):
+    layer = reach_layer(read(f"--layer=local://{tmp_path}/hub.sock"))
+    assert isinstance(layer, LocalLayer)
+    assert layer.address.path == f"{tmp_path}/hub.sock"
+    layer.close()
+
+
+def test_a_layer_that_there_is_not():
+    for make in (host_layer, reach_layer):
+        with pytest.raises(InvalidLayerSetting, match="carrierpigeon"):
+            make(read("--layer=carrierpigeon://coop"))
+    with pytest.raises(InvalidLayerSetting, match="absolute"):
+        host_layer(read("--layer=local://here/hub.sock"))
