@@ -103,7 +103,7 @@ SHAPES: tuple[Shape, ...] = (
         family="fanout",
         path="/fanout/{group}/",
         sockets=1000,
-        seconds=2.0,
+        seconds=1.5,
     ),
     Shape(
         key="fanout-4k",
@@ -112,7 +112,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/fanout/{group}/",
         sockets=1000,
         size=LARGE,
-        seconds=2.0,
+        seconds=1.5,
     ),
     Shape(
         key="fanout-groups",
@@ -122,7 +122,7 @@ SHAPES: tuple[Shape, ...] = (
         sockets=1000,
         groups=100,
         in_flight=8,
-        seconds=2.0,
+        seconds=1.5,
     ),
     Shape(
         key="fanout-deflate",
@@ -132,7 +132,7 @@ SHAPES: tuple[Shape, ...] = (
         sockets=1000,
         size=LARGE,
         deflate=True,
-        seconds=2.0,
+        seconds=1.5,
     ),
     Shape(
         key="echo-1",
@@ -177,7 +177,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         slow_sockets=1,
-        seconds=3.0,
+        seconds=2.5,
     ),
     Shape(
         key="rate-100",
@@ -185,7 +185,7 @@ SHAPES: tuple[Shape, ...] = (
         family="rate",
         path="/echo/",
         sockets=100,
-        seconds=2.5,
+        seconds=2.0,
     ),
     Shape(
         key="rate-slow",
@@ -194,7 +194,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         slow_sockets=1,
-        seconds=2.5,
+        seconds=2.0,
         contenders=DJANGO,
     ),
     Shape(
@@ -203,7 +203,7 @@ SHAPES: tuple[Shape, ...] = (
         family="http",
         path="/ok/",
         sockets=64,
-        seconds=3.0,
+        seconds=2.0,
         contenders=VIEWS,
     ),
     Shape(
@@ -212,7 +212,7 @@ SHAPES: tuple[Shape, ...] = (
         family="http-default",
         path="/ok/",
         sockets=64,
-        seconds=3.0,
+        seconds=2.0,
         contenders=VIEWS,
     ),
     Shape(
