@@ -202,6 +202,26 @@ async def test_a_request_through_a_proxy_has_its_clients_address_and_scheme():
 
 
 @quickly
+async def test_repeated_lines_odd_case_and_underscores():
+    async with serving(proxies=["127.0.0.1"]) as house:
+        peer, work = await ask(
+            house,
+            request(
+                "x-FORWARDED-for: 6.6.6.6",
+                "X_Forwarded_For: 7.7.7.7",
+                "X-Forwarded-For: 203.0.113.9, 127.0.0.1",
+                "X_Forwarded_Proto: https",
+                "X-Forwarded-Proto: https",
+                "X-FORWARDED-PROTO: http",
+            ),
+        )
+        assert (work.message["client"], work.message["scheme"]) == (["203.0.113.9", 0], "http")
+        assert not [name for name, _ in work.message["headers"] if b"_" in name]
+        work.commit({"status": 200})
+        await peer.response()
+
+
+@quickly
 async def test_two_clients_may_share_a_proxys_connection():
     async with serving(proxies=["127.0.0.1"]) as house:
         peer, work = await ask(house, request(CLIENT))
