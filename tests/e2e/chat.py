@@ -11,29 +11,33 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.processes import ROOT, Program, running_python
 
-MANAGE = ROOT / "examples" / "chat" / "manage.py"
+CHAT = ROOT / "examples" / "chat"
 PATIENCE = 10_000  # milliseconds; Playwright waits for conditions, at most so long
 
 expect.set_options(timeout=PATIENCE)
 
 
 class Site:
-    """The demo, on a port and a database of its own. It can be killed and started again."""
+    """The demo, on a port and a database of its own. It can be killed and started again.
 
-    def __init__(self, port: int, database: Path) -> None:
+    `folder` is where its code is: a copy, where a test edits it.
+    """
+
+    def __init__(self, port: int, database: Path, folder: Path = CHAT) -> None:
         self.url = f"http://127.0.0.1:{port}/"
-        self._port = port
+        self.port = port
+        self._manage = folder / "manage.py"
         # The tests have settings of their own, which a child process would inherit.
         self._env = {"CHAT_DATABASE": str(database), "DJANGO_SETTINGS_MODULE": "demo.settings"}
 
     def migrate(self) -> None:
-        command = [sys.executable, MANAGE, "migrate", "--verbosity", "0"]
+        command = [sys.executable, self._manage, "migrate", "--verbosity", "0"]
         subprocess.run(command, check=True, env={**os.environ, **self._env})
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Program]:
-        address = f"127.0.0.1:{self._port}"
-        with running_python(MANAGE, "runserver", "--noreload", address, port=self._port, env=self._env) as server:
+        address = f"127.0.0.1:{self.port}"
+        with running_python(self._manage, "runserver", address, port=self.port, env=self._env) as server:
             yield server
 
 

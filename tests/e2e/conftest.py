@@ -1,5 +1,6 @@
 """The demo's server, a browser, and visitors."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,14 @@ def site(tmp_path: Path) -> "Site":
     site = Site(free_port(), tmp_path / "chat.sqlite3")
     site.migrate()
     return site
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A copy of the demo's code, to be edited."""
+    from tests.e2e.chat import CHAT
+
+    return shutil.copytree(CHAT, tmp_path / "demo", ignore=shutil.ignore_patterns("*.sqlite3*", "__pycache__"))
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
+from tests.e2e.chat import Site
+from tests.support.dev_project import edit
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform == "win32", reason="system Chromium is a Debian matter")]
@@ -168,6 +170,27 @@ def test_a_killed_server_comes_back_and_so_does_everybody_who_is_still_there(sit
         for someone in (ada, grace, visitor("Alan").enter("harbour")):
             someone.expect_messages("one", "two", "three")
         expect(ada.quiet_lines).to_have_text(["Grace came in", "Linus came in", "Alan came in", "Linus left"])
+
+
+def test_windows_stay_connected_while_the_code_changes(tmp_path, code, visitor, site) -> None:
+    with Site(site.port, tmp_path / "chat.sqlite3", code).served() as server:
+        ada, grace = visitor("Ada").enter("harbour"), visitor("Grace").enter("harbour")
+        ada.say("one")
+        consumers = code / "chat" / "consumers.py"
+        before = consumers.read_text()
+        for after in (before.replace('"text": frame.text', '"text": frame.text.upper()'), ")", before):
+            edit(server, consumers, after)
+        edit(server, consumers, before.replace('"text": frame.text', '"text": frame.text[::-1]'))
+        ada.say("two")
+        grace.say("three")
+        for someone in (ada, grace):
+            someone.expect_messages("one", "owt", "eerht")
+            someone.expect_connection("open")
+        # Nobody was away, not even for a moment.
+        expect(ada.quiet_lines).to_have_text(["Grace came in"])
+        expect(grace.quiet_lines).to_have_count(0)
+        assert server.output().count("WebSocket CONNECT") == 2
+        assert "WebSocket DISCONNECT" not in server.output()
 
 
 RECONNECT = [1001, 1006, 1011, 1012, 1013]

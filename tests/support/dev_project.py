@@ -57,25 +57,13 @@ class Project:
         for name, text in FILES.items():
             self.write(name, text)
 
-    def write(self, name: str, text: str) -> Path:
+    def write(self, name: str, text: str) -> None:
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(text))
-        return path
 
     def edit(self, program: Program, name: str, text: str) -> None:
-        """Write a file and wait until autoreload has seen it: an edit before its first look goes unseen."""
-        before = program.output().count("changed, reloading.")
-        path = self.write(name, text)
-
-        def seen() -> bool:
-            if program.output().count("changed, reloading.") > before:
-                return True
-            stamp = path.stat()
-            os.utime(path, (stamp.st_atime, stamp.st_mtime + 0.01))
-            return False
-
-        wait_until(seen, "the reload", PATIENCE)
+        edit(program, self.directory / name, dedent(text))
 
     def environ(self) -> Mapping[str, str]:
         return {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.directory)}
@@ -95,6 +83,21 @@ class Project:
 
     def connect(self, path: str = "/echo/") -> ClientConnection:
         return connect(f"ws://127.0.0.1:{self.port}{path}", open_timeout=PATIENCE)
+
+
+def edit(program: Program, path: Path, text: str) -> None:
+    """Write a file and wait until autoreload has seen it: an edit before its first look goes unseen."""
+    before = program.output().count("changed, reloading.")
+    path.write_text(text)
+
+    def seen() -> bool:
+        if program.output().count("changed, reloading.") > before:
+            return True
+        stamp = path.stat()
+        os.utime(path, (stamp.st_atime, stamp.st_mtime + 0.01))
+        return False
+
+    wait_until(seen, "the reload", PATIENCE)
 
 
 def is_running(pid: int) -> bool:
