@@ -8,14 +8,14 @@ A line begins with `Hello` from the client and `Welcome` or `Refusal` from the h
 that `Welcome` names. Version 2 added what version 1 lacks: `Open.threads`, `Recalled` and `Readers`.
 """
 
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from fairway.broker.effects import Delivery, Effect, Envelope, Item
-from fairway.errors import PeerError
+from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
+from fairway.errors import MessageTooLarge, PeerError
 
 MAGIC = "fairway"
 VERSIONS = (1, 2)
@@ -86,7 +86,7 @@ class Commit(Frame, tag=11):
 
     reader: int
     receipt: int
-    ending: int
+    ending: Ending
     outbox: Sequence[Effect]
 
 
@@ -187,14 +187,14 @@ class Reply(Frame, tag=33):
     """Answer an `Ask` item."""
 
     token: int
-    answer: Any
+    answer: list[str] | dict[str, bytes] | None
 
 
 class Mark(Frame, tag=34):
     """Say about a connection: "congested", "departed", or "" for neither."""
 
     channel: str
-    mark: str
+    mark: Literal["congested", "departed", ""]
 
 
 class Announce(Frame, tag=35):
@@ -272,9 +272,27 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def pack(frame: Frame) -> bytes:
-    """Return a frame as bytes, ready to be sent."""
+    """Return a frame as bytes, ready to be sent.
+
+    Raises:
+        MessageTooLarge: no receiver takes so much.
+    """
     data = _encode(frame)
+    if len(data) > FRAME_LIMIT:
+        raise MessageTooLarge("what is sent to or by a hub at once", len(data), FRAME_LIMIT)
     return len(data).to_bytes(_PREFIX, "big") + data
+
+
+def pack_items(items: list[Item]) -> Iterator[bytes]:
+    """Return inbox items as bytes, in as many frames as they need: they may be more than one frame holds."""
+    try:
+        yield pack(Items(items))
+    except MessageTooLarge:
+        if len(items) == 1:
+            raise
+        half = len(items) // 2
+        yield from pack_items(items[:half])
+        yield from pack_items(items[half:])
 
 
 class FrameReader(Generic[F]):

@@ -6,6 +6,7 @@ needs no root: `<folder>-<8 hex digits>.sock` in the user's runtime folder, afte
 
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from fairway.errors import InvalidLayerSetting
+from fairway.errors import InvalidLayerSetting, LayerUnavailable
 
 LONGEST_PATH = 103 if sys.platform == "darwin" else 107
 """Bytes of a path that fit into `sockaddr_un`."""
@@ -54,7 +55,7 @@ class HubAddress:
         options = [f"mode={self.mode:04o}"] if self.mode != DEFAULT_MODE else []
         if self.group:
             options.append(f"group={quote(self.group)}")
-        return f"local://{quote(self.path)}" + (f"?{'&'.join(options)}" if options else "")
+        return f"local://{quote(os.fsencode(self.path))}" + (f"?{'&'.join(options)}" if options else "")
 
 
 def make_address(path: str = "", mode: int | str = DEFAULT_MODE, group: str | None = None) -> HubAddress:
@@ -82,11 +83,15 @@ def parse_options(url: str) -> Mapping[str, str]:
     Raises:
         InvalidLayerSetting: it has other parts.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        msg = f"{url!r} is no URL: {error}"
+        raise InvalidLayerSetting(msg) from error
     if parts.scheme != "local" or parts.netloc or parts.fragment:
         msg = f"{url!r} is no URL of a hub: local:///absolute/path.sock, or local:// for the project's own"
         raise InvalidLayerSetting(msg)
-    options = {"path": unquote(parts.path)}
+    options = {"path": unquote(parts.path, errors="surrogateescape")}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in ("mode", "group"):
             msg = f"{key!r} in {url!r} is no option of a hub; there are mode (0660) and group (www-data)"
@@ -110,7 +115,7 @@ def project_folder() -> Path:
 
 
 def runtime_folder() -> Path:
-    """Return the user's own folder for sockets; it may have to be made (see `doorway`)."""
+    """Return the user's own folder for sockets; it may have to be made (see `doorway`), and may be another's."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given and Path(given).is_dir():
         return Path(given) / "fairway"
@@ -118,10 +123,31 @@ def runtime_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"fairway-{user}"
 
 
+def check_folder(path: str) -> None:
+    """See that a socket in the user's runtime folder is in one that is really theirs.
+
+    That folder may lie in a shared place such as /tmp, where anybody can have put a folder, a link, or a hub of their
+    own under its name. A path that was chosen is trusted.
+
+    Raises:
+        LayerUnavailable: the folder is another's, or others may write to it.
+    """
+    folder = runtime_folder()
+    if os.path.dirname(path) != str(folder):  # noqa: PTH120
+        return
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        msg = f"{folder} must be a folder that only you can write to; remove it, or name another path for the hub"
+        raise LayerUnavailable(msg)
+
+
 def _mode(mode: int | str) -> int:
     try:
         number = mode if isinstance(mode, int) else int(mode, 8)
-    except ValueError:
+    except (TypeError, ValueError):
         number = -1
     if not 0o600 <= number <= 0o777 or number & 0o600 != 0o600:
         shown = f"0{mode:o}" if isinstance(mode, int) and mode >= 0 else repr(mode)

@@ -264,5 +264,5 @@ def call(client: Client, layer: "MemoryLayer", frame: Call) -> None:
         act(client, layer, frame)
     except FairwayError as error:
         client.put(failure(frame.token, error))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         client.put(failure(frame.token, InvalidName(f"{frame.verb}: {error}")))

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, cast
 from fairway.broker.effects import Envelope, Item, Renewed, Severed
 from fairway.errors import LayerUnavailable
 from fairway.layers.base import Inbox
-from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, check_welcome, dial, hello, receive_some
+from fairway.layers.hub.address import check_folder
+from fairway.layers.hub.line import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    HubRefuses,
+    check_welcome,
+    dial,
+    hello,
+    receive_some,
+)
 from fairway.wire.hub import (
     FRAME_LIMIT,
     Announce,
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fairway.layer")
 
 GREETING_TIMEOUT = 5.0
+READERS_SINCE = 2
+"""The version in which hubs began to tell who is read."""
+
 UNSENT = 64 * 1024 * 1024
 """Bytes that wait for a hub which does not read. Beyond it the line is cut: it is as good as lost."""
 
@@ -62,11 +74,14 @@ class LocalInbox(Inbox):
         self._items: deque[Item] = deque()
         self._read: frozenset[str] = frozenset()
         """The channels that somebody reads."""
+        self._version = 0
+        self._refusal = ""
+        """The refusal that the log has told about."""
         self._epoch = ""
         self._closed = False
         self._outgoing: list[bytes] = []
         self._line: _InboxLine | None = None
-        made = dial(layer.address.path)
+        self._made = made = dial(layer.address.path)
         try:
             self._line = line = _InboxLine(self)
             line.greet(made)
@@ -77,7 +92,11 @@ class LocalInbox(Inbox):
 
     async def _adopt(self, line: "_InboxLine", made: socket.socket) -> None:
         made.setblocking(False)  # noqa: FBT003
-        await self._loop.create_unix_connection(lambda: line, sock=made)
+        try:
+            await self._loop.create_unix_connection(lambda: line, sock=made)
+        except OSError as error:
+            made.close()
+            self.severed(str(error))
 
     # --- called by the line ------------------------------------------------------------------------------------------
 
@@ -99,6 +118,8 @@ class LocalInbox(Inbox):
     def welcomed(self, line: "_InboxLine", welcome: Welcome) -> None:
         """Learn which hub this is, and use this line from now on."""
         self._line = line
+        self._version = welcome.version
+        self._refusal = ""
         before, self._epoch = self._epoch, welcome.epoch
         if before:
             logger.warning("the hub at %s is back", self.path)
@@ -133,13 +154,22 @@ class LocalInbox(Inbox):
             line = _InboxLine(self)
             try:
                 async with asyncio.timeout(GREETING_TIMEOUT):
+                    check_folder(self.path)
                     await self._loop.create_unix_connection(lambda line=line: line, self.path)  # type: ignore[misc]
                     line.say_hello()
                     await line.is_welcome
-            except (OSError, LayerUnavailable, TimeoutError):
+            except (OSError, LayerUnavailable, TimeoutError) as error:
+                self._note_refusal(error)
                 line.abandon()
-                continue
-            return
+                if line.is_greeted:  # just now: its end begins the next search
+                    return
+            else:
+                return
+
+    def _note_refusal(self, error: Exception) -> None:
+        if isinstance(error, HubRefuses) and str(error) != self._refusal:
+            self._refusal = str(error)
+            logger.warning("%s", error)
 
     # --- the contract ------------------------------------------------------------------------------------------------
 
@@ -187,8 +217,8 @@ class LocalInbox(Inbox):
         self._write(Mark(channel, ""))
 
     def has_reader(self, channel: str) -> bool:
-        """See `Inbox.has_reader`."""
-        return channel in self._read
+        """See `Inbox.has_reader`. A hub of version 1 does not tell; there may be one."""
+        return channel in self._read or self._version < READERS_SINCE
 
     def _write(self, frame: Frame) -> None:
         """Have a frame sent with everything else of this turn."""
@@ -208,13 +238,26 @@ class LocalInbox(Inbox):
         """See `Inbox.close`."""
         if self._closed:
             return
-        self._flush()
         self._closed = True
         self._layer.drop_inbox(self)
-        if self._line:
-            self._line.end()
-        elif not self._loop.is_closed():
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            self._end()
+        elif not self._loop.is_closed():  # the layer is closed in another thread
+            self._loop.call_soon_threadsafe(self._end)
+        else:
+            self._made.close()
+
+    def _end(self) -> None:
+        self._flush()
+        if self._line is None:
             self._task.cancel()
+        elif not self._line.end():
+            self._task.cancel()
+            self._made.close()
 
 
 class _InboxLine(asyncio.Protocol):
@@ -227,7 +270,7 @@ class _InboxLine(asyncio.Protocol):
         self._early: list[bytes] = []
         """What is written before the event loop has taken the connection over."""
         self._early_frames: list[Frame] = []
-        self._is_greeted = False
+        self.is_greeted = False
         self._reason = "it hung up"
         self._ended = False
         self.is_welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -244,7 +287,7 @@ class _InboxLine(asyncio.Protocol):
             received: list[Frame] = []
             while not any(isinstance(frame, Answer | Refusal) for frame in received):
                 frames = self._frames.receive(receive_some(made, path))
-                if frames and not self._is_greeted:
+                if frames and not self.is_greeted:
                     self._welcome(frames.pop(0))
                     made.sendall(self._inbox.owning)
                 received += frames
@@ -263,7 +306,7 @@ class _InboxLine(asyncio.Protocol):
     def _welcome(self, frame: Frame) -> None:
         welcome = check_welcome(frame, self._inbox.path)
         self._frames.limit = FRAME_LIMIT
-        self._is_greeted = True
+        self.is_greeted = True
         self._inbox.welcomed(self, welcome)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -281,7 +324,7 @@ class _InboxLine(asyncio.Protocol):
         """Take frames in."""
         try:
             for frame in self._frames.receive(data):
-                if not self._is_greeted:
+                if not self.is_greeted:
                     self._greeted(frame)
                 elif isinstance(frame, Refusal):
                     self._reason = frame.reason
@@ -307,12 +350,12 @@ class _InboxLine(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the inbox, unless it has given this line up."""
         if not self.is_welcome.done():
-            if self._is_greeted:
+            if self.is_greeted:
                 self.is_welcome.set_result(None)
             else:
                 self.is_welcome.set_exception(LayerUnavailable(str(exc or self._reason)))
                 self.is_welcome.exception()
-        if self._is_greeted and not self._ended:
+        if self.is_greeted and not self._ended:
             self._ended = True
             self._inbox.severed(str(exc) if exc else self._reason)
 
@@ -327,11 +370,12 @@ class _InboxLine(asyncio.Protocol):
         elif not transport.is_closing():
             transport.write(data)
 
-    def end(self) -> None:
-        """Close, once everything is written."""
+    def end(self) -> bool:
+        """Close, once everything is written. Return False when the event loop has not taken the connection over."""
         self._ended = True
         if self._transport:
             self._transport.close()
+        return self._transport is not None
 
     def abandon(self) -> None:
         """Close now."""

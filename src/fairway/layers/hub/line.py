@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
+from fairway.layers.hub.address import check_folder
 from fairway.wire.hub import (
     FRAME_LIMIT,
     MAGIC,
@@ -410,6 +411,7 @@ def dial(path: str) -> socket.socket:
     Raises:
         LayerUnavailable: nobody listens there.
     """
+    check_folder(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.settimeout(HELLO_TIMEOUT)

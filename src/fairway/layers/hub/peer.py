@@ -10,13 +10,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from fairway.broker.effects import Delivery, Ending
+from fairway.broker.effects import Delivery
 from fairway.broker.inbox import Mark as ConnectionMark
+from fairway.broker.sessions import Session
 from fairway.errors import DeliveryLost, FairwayError, LayerUnavailable
 from fairway.layers.hub import calls
 from fairway.layers.locked import Calls
+from fairway.names import check_channel
 from fairway.wire.hub import (
     FRAME_LIMIT,
     MAGIC,
@@ -31,7 +34,6 @@ from fairway.wire.hub import (
     FrameReader,
     FromClient,
     Hello,
-    Items,
     Leave,
     Mark,
     Open,
@@ -51,6 +53,7 @@ from fairway.wire.hub import (
     Welcome,
     Withdraw,
     pack,
+    pack_items,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +61,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fairway.hub")
 
-ENDINGS = tuple(Ending)
 MARKS = {"congested": ConnectionMark.CONGESTED, "departed": ConnectionMark.DEPARTED, "": None}
 MOST_SESSIONS = 100
 """Sessions of one line. A process has one for each layer alias that reads; more are an accident."""
@@ -66,8 +68,20 @@ MOST_SESSIONS = 100
 MOST_WINDOW = 10_000
 """Deliveries that one session may hold."""
 
+MOST_PUBLISHES = 10_000
+"""Publishes of one line that may wait for room; the next ones do not wait."""
+
 HIGH_WATER = 1024 * 1024
 """Bytes that wait for a peer before it is read no further, and before its inbox items are left where they are."""
+
+LARGE_ANSWER = 64 * 1024
+"""An answer that is written before the next question is looked at: many such questions fit into a few bytes."""
+
+OWNER_PATIENCE = 6
+"""A server process has so many times longer to read on: with its line all it has at the hub is forgotten."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for the last words to leave."""
 
 
 class Seat:
@@ -91,7 +105,7 @@ class Seat:
 
     def dismiss(self) -> Calls:
         """The layer closes: the line ends with it."""
-        return [lambda: self.peer.dismiss("the layer is closed")]
+        return [self.peer.dismiss_soon]
 
 
 class Peer(asyncio.Protocol):
@@ -107,6 +121,12 @@ class Peer(asyncio.Protocol):
         """Frames that leave at the end of this turn."""
         self.is_flushing = False
         self._is_slow = False
+        self._is_cut = False
+        self._is_news = False
+        """Whether the owner has not been told yet who is read."""
+        self._backlog: list[Frame] = []
+        """Frames that came with those whose answers the peer does not read."""
+        self._unread = 0
         self._since = self._heard = hub.loop.time()
         self._version = 0
         self.name = "a client"
@@ -147,18 +167,29 @@ class Peer(asyncio.Protocol):
         try:
             self._hub.welcome(self)
         except LayerUnavailable as error:
-            self.cut(str(error))
+            self.dismiss(str(error))
 
     def data_received(self, data: bytes) -> None:
         """Act on the frames that these bytes complete."""
         self._heard = self._hub.loop.time()
         try:
-            for frame in self._frames.receive(data):
-                self._handlers[type(frame)](frame)
+            frames = self._frames.receive(data)
         except FrameBroken as error:
-            self.cut(error.reason)
-        except KeyError as error:
-            self.cut(f"not a frame for this moment: {error}")
+            self.cut(error.reason if self._version else f"it does not speak the protocol of a hub: {error.reason}")
+        else:
+            self._act(frames)
+
+    def _act(self, frames: list[Frame]) -> None:
+        try:
+            for frame in frames:
+                if self._is_slow:
+                    self._backlog.append(frame)
+                    continue
+                handler = self._handlers.get(type(frame))
+                if handler is None:
+                    msg = f"a {type(frame).__name__} frame has no place here"
+                    raise FrameBroken(msg)
+                handler(frame)
         except FairwayError as error:
             self.cut(str(error))
 
@@ -166,12 +197,14 @@ class Peer(asyncio.Protocol):
         """Let go of everything: what was held is delivered to others."""
         if exc is not None:
             logger.info("the line of %s broke: %s", self.name, exc)
-        elif self._frames.is_unfinished:
+        elif self._frames.is_unfinished and not self._is_cut:
             logger.warning("the line of %s ended within a frame", self.name)
-        self._hub.peers.discard(self)
+        self._hub.leave(self)
         for seat in tuple(self.seats.values()):
             self._end_session(seat)
-        for channel, token in self.publishing.values():
+        publishing = tuple(self.publishing.values())
+        self.publishing.clear()
+        for channel, token in publishing:
             self._locked.waiting.pop(token, None)
             self._locked.try_run(self._broker.withdraw, channel, token)
         if self.owner:
@@ -182,22 +215,39 @@ class Peer(asyncio.Protocol):
         """Read a peer that does not read no further."""
         self._is_slow = True
         self._since = self._hub.loop.time()
+        self._unread = self._transport.get_write_buffer_size()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on, and send what had to wait."""
         self._is_slow = False
-        self._transport.resume_reading()
-        self.schedule()
+        self._heard = self._hub.loop.time()
+        backlog, self._backlog = self._backlog, []
+        self._act(backlog)
+        if not self._is_slow:
+            self._transport.resume_reading()
+            self.schedule()
+
+    def forgive(self, now: float) -> None:
+        """The hub itself has slept: silence until now proves nothing."""
+        self._heard = self._since = now
 
     def fault(self, now: float, silence: float, hello_timeout: float) -> str:
         """Return why this line has to end, or ""."""
         if not self._version:
             return f"no hello within {hello_timeout:g} s" if now - self._since > hello_timeout else ""
-        if self._is_slow and not self.owner:
-            return f"it has read nothing for {silence:g} s" if now - self._since > silence else ""
-        if self.seats and not self._is_slow and now - self._heard > silence:
-            return f"no sign of life for {silence:g} s"
+        if self._is_slow:
+            unread = self._transport.get_write_buffer_size()
+            if unread < self._unread:
+                self._since = now
+            self._unread = unread
+            patience = silence * OWNER_PATIENCE if self.owner else silence
+            return f"it has read nothing for {patience:g} s" if now - self._since > patience else ""
+        if now - self._heard > silence:
+            if self._frames.is_unfinished:
+                return f"a frame that it has begun did not go on for {silence:g} s"
+            if self.seats:
+                return f"no sign of life for {silence:g} s"
         return ""
 
     def cut(self, reason: str) -> None:
@@ -205,6 +255,7 @@ class Peer(asyncio.Protocol):
         if self._transport.is_closing():
             return
         logger.warning("the hub cuts %s off: %.300s", self.name, reason)
+        self._is_cut = True
         self.dismiss(reason)
 
     def dismiss(self, reason: str) -> None:
@@ -212,12 +263,16 @@ class Peer(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._flush()
-        if not self._is_slow:
-            self._transport.write(pack(Refusal(reason[:1000])))
-        if self._transport.get_write_buffer_size():
+        if self._is_slow:
             self._transport.abort()
-        else:
-            self._transport.close()
+            return
+        self._transport.write(pack(Refusal(reason[:1000])))
+        self._transport.close()
+        self._hub.loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
+
+    def dismiss_soon(self) -> None:
+        """End the line since the layer is closed, in whatever thread that happens."""
+        self._hub.call(partial(self.dismiss, "the layer is closed"))
 
     # --- to the client -----------------------------------------------------------------------------------------------
 
@@ -239,9 +294,12 @@ class Peer(asyncio.Protocol):
             outgoing.clear()
             return
         if self.owner and not self._is_slow:
+            if self._is_news:
+                self._is_news = False
+                outgoing.append(pack(Readers(self._hub.readers())))
             items = self._locked.try_run(self._broker.owners.drain, self.owner)
             if items:
-                outgoing.append(pack(Items(items)))
+                outgoing.extend(pack_items(items))
         if outgoing:
             parts = []
             while outgoing:
@@ -249,26 +307,25 @@ class Peer(asyncio.Protocol):
             self._transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
 
     def tell_readers(self) -> None:
-        """Tell the owner which channels are read."""
+        """Tell the owner which channels are read, once it reads on."""
         if self._version >= 2:
-            sessions = self._broker.sessions
-            self.put(Readers(sorted({name for session in sessions if not session.paused for name in session.channels})))
+            self._is_news = True
+            self.schedule()
 
     # --- hello -------------------------------------------------------------------------------------------------------
 
     def _greet(self, hello: Hello) -> None:
         """Agree on a version, or refuse."""
         oldest, newest = self._hub.versions
+        self.name = "".join(char if char.isprintable() else "?" for char in hello.name[:80]) or self.name
         if hello.magic != MAGIC:
             self.cut("its hello is of another protocol")
         elif hello.newest < oldest or hello.oldest > newest:
-            self.name = hello.name or self.name
             self.cut(
                 f"it speaks versions {hello.oldest} to {hello.newest} of the protocol, this hub {oldest} to {newest}; "
                 "upgrade the older of the two"
             )
         else:
-            self.name = hello.name or self.name
             self._version = min(hello.newest, newest)
             self._frames.limit = FRAME_LIMIT
             self._handlers = self._handlers_after_hello()
@@ -307,7 +364,7 @@ class Peer(asyncio.Protocol):
     def _commit_delivery(self, seat: Seat, frame: Commit) -> None:
         now = time.monotonic()
         try:
-            self._broker.commit(seat.session, frame.receipt, frame.outbox, ENDINGS[frame.ending], now)
+            self._broker.commit(seat.session, frame.receipt, frame.outbox, frame.ending, now)
         except DeliveryLost:
             logger.info("%s committed a delivery that it does not hold any more: nothing is published", self.name)
         else:
@@ -322,8 +379,11 @@ class Peer(asyncio.Protocol):
     def _demand(self, frame: Demand) -> None:
         seat = self.seats.get(frame.reader)
         if seat:
-            more = max(-MOST_WINDOW, min(frame.more, MOST_WINDOW))
-            self._locked.run(self._broker.demand, seat.session, more, time.monotonic())
+            self._locked.run(self._demand_more, self._broker.sessions[seat.session], frame.more)
+
+    def _demand_more(self, session: Session, more: int) -> None:
+        most = MOST_WINDOW - len(session.leases) - session.demand
+        self._broker.demand(session.id, max(-MOST_WINDOW, min(more, most)), time.monotonic())
 
     def _pause(self, frame: Pause) -> None:
         seat = self.seats.get(frame.reader)
@@ -346,7 +406,15 @@ class Peer(asyncio.Protocol):
     # --- calls -------------------------------------------------------------------------------------------------------
 
     def _publish(self, frame: Publish) -> None:
-        calls.publish(self, self._locked, frame.token, frame.effect, frame.timeout, self._broker.publish, frame.effect)
+        timeout = self._check_wait(frame)
+        calls.publish(self, self._locked, frame.token, frame.effect, timeout, self._broker.publish, frame.effect)
+
+    def _check_wait(self, frame: Publish | PublishDuring) -> float:
+        """Return how long a publish may wait for room."""
+        if frame.token in self.publishing:
+            msg = f"token {frame.token} is of another publish, which still waits"
+            raise FrameBroken(msg)
+        return frame.timeout if len(self.publishing) < MOST_PUBLISHES else 0
 
     def _publish_during(self, frame: PublishDuring) -> None:
         seat = self.seats.get(frame.reader)
@@ -356,10 +424,8 @@ class Peer(asyncio.Protocol):
             error = DeliveryLost(f"receipt {frame.receipt} is no longer held, so its connection is not answered")
             self.put(calls.failure(frame.token, error))
             return
-        command = self._broker.publish_during
-        calls.publish(
-            self, self._locked, frame.token, frame.effect, frame.timeout, command, session.id, delivery, frame.effect
-        )
+        command = partial(self._broker.publish_during, session.id, delivery)
+        calls.publish(self, self._locked, frame.token, frame.effect, self._check_wait(frame), command, frame.effect)
 
     def _withdraw(self, frame: Withdraw) -> None:
         channel, token = self.publishing.pop(frame.token, ("", 0))
@@ -369,6 +435,8 @@ class Peer(asyncio.Protocol):
 
     def _call(self, frame: Call) -> None:
         calls.call(self, self._hub.layer, frame)
+        if self.outgoing and len(self.outgoing[-1]) > LARGE_ANSWER:
+            self._flush()
 
     def empty_hub(self) -> None:
         """Drop all messages; tell every client which of its deliveries are none any more. Called under the lock."""
@@ -398,7 +466,7 @@ class Peer(asyncio.Protocol):
         if self.owner or not frame.prefixes or not all(prefix.endswith("!") for prefix in frame.prefixes):
             msg = "a line owns one inbox, with prefixes that end in '!'"
             raise FrameBroken(msg)
-        self.owner = self._locked.run(self._open_owner, frame.prefixes)
+        self.owner = self._locked.run(self._open_owner, [check_channel(prefix) for prefix in frame.prefixes])
         self.put(Answer(frame.token))
         self.tell_readers()
 
@@ -417,7 +485,7 @@ class Peer(asyncio.Protocol):
         self._locked.run(self._broker.owners.answer, self.owner, frame.token, frame.answer)
 
     def _mark(self, frame: Mark) -> None:
-        self._locked.run(self._broker.owners.mark, self.owner, frame.channel, MARKS.get(frame.mark))
+        self._locked.run(self._broker.owners.mark, self.owner, frame.channel, MARKS[frame.mark])
 
     def _announce(self, frame: Announce) -> None:
         self._locked.run(self._broker.owners.announce, self.owner, frame.groups)

@@ -5,16 +5,17 @@ client is a `Peer`. What a peer does wrong ends that peer's line with a line in 
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Self
 
-from fairway.errors import LayerUnavailable
+from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.doorway import Doorway
-from fairway.layers.hub.peer import Peer
+from fairway.layers.hub.peer import CLOSE_TIMEOUT, Peer
 from fairway.layers.memory import MemoryLayer
 from fairway.wire.hub import VERSIONS
 
@@ -41,19 +42,33 @@ class HubServer:
         layer: the layer of this process.
         address: where to listen.
         versions: the oldest and the newest version of the protocol that is spoken.
+        silence: seconds without a sign after which a process with a session is taken for dead.
     """
 
-    def __init__(self, layer: MemoryLayer, address: HubAddress, versions: tuple[int, int] = VERSIONS) -> None:
+    def __init__(
+        self,
+        layer: MemoryLayer,
+        address: HubAddress,
+        versions: tuple[int, int] = VERSIONS,
+        *,
+        silence: float = SILENCE,
+    ) -> None:
         self.layer = layer
         self.locked = layer.locked
         self.address = address
         self.versions = versions
+        self.silence = silence
         self.peers: set[Peer] = set()
         self.loop: asyncio.AbstractEventLoop
         self._thread = 0
         self._doorway: Doorway | None = None
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._alone = asyncio.Event()
+        """Whether the last line has ended."""
+        self._is_full = False
+        self._complaint = ""
+        """What is wrong with the socket's file, as the log was told."""
 
     async def start(self) -> None:
         """Listen on the running loop.
@@ -64,23 +79,30 @@ class HubServer:
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._doorway = Doorway(self.address)
-        # The server object is kept: uvloop closes the socket when it is collected.
-        self._server = await self.loop.create_unix_server(lambda: Peer(self), sock=self._doorway.socket)
+        await self._open(self._doorway)
         self._watch = self.loop.create_task(self._look())
+
+    async def _open(self, doorway: Doorway) -> None:
+        # The server object is kept: uvloop closes the socket when it is collected.
+        self._server = await self.loop.create_unix_server(lambda: Peer(self), sock=doorway.socket)
 
     async def stop(self, drain: float = DRAIN) -> None:
         """Let workers consume what only the hub has, for at most `drain` seconds; then end all lines."""
         if self._server is None or self._doorway is None or self._watch is None:
             return
         server, self._server = self._server, None
+        self._watch.cancel()
         server.close()
         self._doorway.close()
         try:
-            await self._drain(drain)
+            if not self.locked.closed:
+                await self._drain(drain)
         finally:
-            self._watch.cancel()
             for peer in tuple(self.peers):
                 peer.dismiss("the hub stops")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT if self.peers else 0):
+                    await self._alone.wait()
 
     async def _drain(self, timeout: float) -> None:
         end = time.monotonic() + timeout
@@ -111,12 +133,32 @@ class HubServer:
         """Note a new line.
 
         Raises:
-            LayerUnavailable: there are too many.
+            LayerUnavailable: there are too many. The log is told once, until there is room again.
         """
         if len(self.peers) >= PEERS:
             msg = f"the hub has {PEERS} lines already"
+            if not self._is_full:
+                self._is_full = True
+                logger.error("%s; more are refused: which processes open so many?", msg)
             raise LayerUnavailable(msg)
         self.peers.add(peer)
+        self._alone.clear()
+
+    def leave(self, peer: Peer) -> None:
+        """Forget a line that has ended."""
+        self.peers.discard(peer)
+        if not self.peers:
+            self._alone.set()
+        if self._is_full and len(self.peers) < PEERS * 0.9:
+            self._is_full = False
+
+    def readers(self) -> list[str]:
+        """Return all channels that somebody reads."""
+        return self.locked.try_run(self._readers) or []
+
+    def _readers(self) -> list[str]:
+        sessions = self.layer.broker.sessions
+        return sorted({name for session in sessions if not session.paused for name in session.channels})
 
     def tell_readers(self) -> None:
         """Tell all owners who is read: sessions have come or gone."""
@@ -125,13 +167,37 @@ class HubServer:
                 peer.tell_readers()
 
     async def _look(self) -> None:
+        every = min(LOOK_EVERY, self.silence / 4)
+        before = self.loop.time()
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(every)
             now = self.loop.time()
+            has_slept, before = now - before > every + self.silence / 4, now
             for peer in tuple(self.peers):
-                reason = peer.fault(now, SILENCE, HELLO_TIMEOUT)
+                if has_slept:  # this process was stopped: what came meanwhile has not been read yet
+                    peer.forgive(now)
+                reason = peer.fault(now, self.silence, HELLO_TIMEOUT)
                 if reason:
                     peer.cut(reason)
+            await self._look_after_socket()
+
+    async def _look_after_socket(self) -> None:
+        """Make the socket anew when its file was removed: processes that start now must find the hub."""
+        doorway, server = self._doorway, self._server
+        if doorway is None or server is None:
+            return
+        try:
+            if not doorway.renew():
+                return
+            server.close()
+            await self._open(doorway)
+        except (LayerUnavailable, InvalidLayerSetting) as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                logger.error("processes that start now cannot reach the hub: %s", error)  # noqa: TRY400  told
+        else:
+            self._complaint = ""
+            logger.warning("the hub's socket %s was removed; it is there again", self.address.path)
 
     async def __aenter__(self) -> Self:
         await self.start()
