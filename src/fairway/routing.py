@@ -85,7 +85,8 @@ class Route(Entry):
             found = match_filter(pattern, message.content.get(key))
             if found is None:
                 return None
-            kwargs.update(found.groupdict())
+            if pattern.groups:
+                kwargs.update(found.groupdict())
         return self.consumer, kwargs
 
     def covers(self, message: Message) -> bool:
@@ -280,6 +281,8 @@ def compile_filters(filters: Mapping[str, str | bytes]) -> dict[str, re.Pattern[
 
 def match_filter(pattern: re.Pattern[str], value: object) -> re.Match[str] | None:
     """Match a value of a message; what is no text does not match."""
+    if type(value) is str:
+        return pattern.match(value)
     if isinstance(value, bytes):
         if not value.isascii():
             return None

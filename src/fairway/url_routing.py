@@ -67,15 +67,17 @@ class PathEntry:
         path = message.content.get("path")
         if not isinstance(path, str):
             return None
-        path = path_below(path, settings.FORCE_SCRIPT_NAME or "").removeprefix("/")
-        if isinstance(self.pattern, URLPattern):
+        root = settings.FORCE_SCRIPT_NAME
+        path = (path_below(path, root) if root else path).removeprefix("/")
+        pattern = self.pattern
+        if isinstance(pattern, URLPattern):
             # The way of `URLPattern.resolve`, without the ResolverMatch, which costs five times as much.
-            found = self.pattern.pattern.match(path)
+            found = pattern.pattern.match(path)
             if not found:
                 return None
-            return self.pattern.callback, {**found[2], **self.pattern.default_args}
+            return pattern.callback, {**found[2], **pattern.default_args} if pattern.default_args else found[2]
         try:
-            resolved = self.pattern.resolve(path)
+            resolved = pattern.resolve(path)
         except Resolver404:
             return None
         return resolved.func, dict(resolved.kwargs)
