@@ -104,5 +104,5 @@ def test_a_consumer_that_nobody_can_end_does_not_keep_the_process(signals, tmp_p
         program.process.send_signal(signal.SIGTERM)
         if signals == 2:
             program.process.send_signal(signal.SIGINT)
-        assert program.process.wait(10) in ({128 + signal.SIGINT, 128 + signal.SIGTERM} if signals == 2 else {1})
+        assert program.process.wait(30) in ({128 + signal.SIGINT, 128 + signal.SIGTERM} if signals == 2 else {1})
         assert "not reached" not in program.output()
