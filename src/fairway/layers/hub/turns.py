@@ -270,6 +270,11 @@ class Turns:
         pause = FIRST_PAUSE
         while not self.line.closed:
             self._ping()
+            if self._takes != seen and not self.callers and not self.coroutines:
+                # Messages are taken, so nothing is stuck. Under load every look but a few ends here, without a lock.
+                quiet, seen = 0, self._takes
+                time.sleep(TICK)
+                continue
             with self.mutex:
                 if quiet >= QUIET_TICKS and self._takes == seen:
                     self._is_watching = False  # under the mutex: who takes next sets the alarm, or is seen here
