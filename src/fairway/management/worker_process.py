@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -25,6 +26,11 @@ SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if 
 """SIGHUP too: a terminal that closes is no reason to lose messages."""
 
 
+SAME_STOP = 1.0
+"""A supervised process takes signals that come so close together for one: systemd sends its SIGTERM to every process of
+a unit, and the supervisor then passes its own on."""
+
+
 def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
     """Run workers until a signal comes, or they retire; return the exit code.
 
@@ -34,7 +40,8 @@ def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
     process = WorkerProcess(workers, limits, notifier, worker_ready.send)
     notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))
     worker_process_ready.send(workers[0])
-    with _stopped_by_signals(process) if _is_main() else _stopped_at_exit(process, limits.grace):
+    patience = SAME_STOP if notifier.has_supervisor else 0.0
+    with _stopped_by_signals(process, patience) if _is_main() else _stopped_at_exit(process, limits.grace):
         code = 0 if process.run() else 1
     if not process.has_ended:
         leave(code)
@@ -47,16 +54,19 @@ def _is_main() -> bool:
 
 
 @contextmanager
-def _stopped_by_signals(process: WorkerProcess) -> Iterator[None]:
-    asked: list[int] = []
+def _stopped_by_signals(process: WorkerProcess, patience: float) -> Iterator[None]:
+    asked: list[float] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
+        now = time.monotonic()
+        if asked and now - asked[0] < patience:
+            return
         if asked:
             # No logging: the thread that is interrupted may be in the middle of it.
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{name} again: leaving at once\n".encode())
             os._exit(128 + number)
-        asked.append(number)
+        asked.append(now)
         process.stop(name)
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -300,6 +300,20 @@ def test_the_death_of_the_parent_leaves_no_worker_behind(project):
         wait_until(lambda: "the supervisor is gone" in keeper.output())
 
 
+def test_a_stop_that_reaches_every_process_is_one_stop(project):
+    with project.run("--processes=2") as keeper:
+        project.wait_told("READY=1")
+        project.send("wait", 1)
+        busy = project.take(project.begun)["pid"]
+        os.kill(busy, signal.SIGTERM)  # as systemd does, to keeper and workers alike
+        keeper.process.send_signal(signal.SIGTERM)
+        keeper.wait_for_output("waiting for worker-")
+        project.write("go")
+        assert keeper.process.wait(WAIT) == 0
+        assert "again" not in keeper.output()
+    assert project.take(project.done)["attempt"] == 1
+
+
 def test_a_worker_that_cannot_start_is_no_reason_to_try_for_ever(project):
     project.write("apps.py", "import os\nif 'FAIRWAY_NOTIFY_FD' in os.environ: raise RuntimeError('broken')")
     project.write("settings.py", SETTINGS + "\nimport apps")
