@@ -288,17 +288,12 @@ async def test_an_access_log_that_fails_harms_nobody(caplog):
     assert "access log" in caplog.text
 
 
-@pytest.mark.parametrize("keep_alive", [0.02, -1])
-async def test_a_request_may_take_longer_than_an_idle_connection_lives(keep_alive):
-    async with serving(limits(http={"keep_alive": keep_alive, "head_timeout": 0.02})) as house:
-        peer = await house.peer(request()[:5])
-        await house.settle()
-        peer.send(request()[5:])
+async def test_a_request_may_take_longer_than_an_idle_connection_lives():
+    async with serving(limits(http={"keep_alive": 0.3})) as house:
+        peer = await house.peer(request())
         work = await house.take("http.request")
-        stream = house.gateway._streams[work.reply]
         began = house.gateway.deadlines.now
-        await await_until(lambda: house.gateway.deadlines.now > began + 0.1)
-        assert not stream.ended
+        await await_until(lambda: house.gateway.deadlines.now > began + 0.7)
         work.commit({"status": 200, "content": b"late"})
         assert (await peer.response()).body == b"late"
         peer.drop()

@@ -60,7 +60,7 @@ async def test_a_client_that_takes_nothing_for_too_long_is_closed_with_1013():
 
 
 async def test_a_client_that_reads_slowly_but_reads_stays():
-    quick = {"stall": 0.15, "high_water": 1000, "unsent": 100_000_000}
+    quick = {"stall": 0.4, "high_water": 1000, "unsent": 100_000_000}
     async with serving(limits(websocket=quick)) as house:
         peer, connect = await house.open(rcvbuf=4096, limit=2048)
         flood(house, connect)
