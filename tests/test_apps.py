@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from fairway import apps
+from fairway.devserver import orders
+
 
 def test_it_needs_no_other_app_and_no_layers():
     code = """
@@ -18,3 +21,7 @@ print(apps.get_app_config("fairway").verbose_name, get_commands()["runserver"])
     found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout.split("\n")[1] == "Fairway fairway"
+
+
+def test_the_variable_of_runserver_is_the_one_that_it_uses():
+    assert apps.RUNSERVER_VARIABLE == orders.VARIABLE

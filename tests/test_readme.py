@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 from websockets.sync.client import connect
 
+from tests.support.dev_project import edit
 from tests.support.processes import free_port, running
 
 README = Path(__file__).parent.parent / "README.md"
@@ -29,14 +30,22 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
     with (project / "mysite" / "urls.py").open("a") as file:
         file.write(urls)
     port = free_port()
-    command = [sys.executable, "manage.py", "runserver", "--noreload", str(port)]
-    with running(command, cwd=project, port=port, env={"DJANGO_SETTINGS_MODULE": "mysite.settings"}):
+    command = [sys.executable, "manage.py", "runserver", str(port)]
+    with running(command, cwd=project, port=port, env={"DJANGO_SETTINGS_MODULE": "mysite.settings"}) as program:
         assert b"new WebSocket" in urlopen(f"http://127.0.0.1:{port}/", timeout=10).read()
         address = f"ws://127.0.0.1:{port}/ws/lobby/"
         with connect(address) as first, connect(address) as second:
             first.send("Hello")
             assert first.recv(timeout=10) == "Hello"
             assert second.recv(timeout=10) == "Hello"
+            edit(
+                program,
+                project / "mysite" / "routing.py",
+                routing.replace('message["text"]}', 'message["text"].upper()}'),
+            )
+            first.send("Hello")
+            assert first.recv(timeout=30) == "HELLO"
+            assert second.recv(timeout=30) == "HELLO"
 
 
 def test_the_tutorial_is_as_short_as_it_says() -> None:

@@ -1,6 +1,12 @@
 """The Django app."""
 
+import os
+from types import ModuleType
+
 from django.apps import AppConfig
+
+RUNSERVER_VARIABLE = "FAIRWAY_RUNSERVER"
+"""As in `devserver.orders`, which is only imported where it is needed."""
 
 
 class FairwayConfig(AppConfig):
@@ -8,6 +14,13 @@ class FairwayConfig(AppConfig):
 
     name = "fairway"
     verbose_name = "Fairway"
+
+    def __init__(self, app_name: str, app_module: ModuleType | None) -> None:
+        super().__init__(app_name, app_module)
+        if RUNSERVER_VARIABLE in os.environ:
+            from fairway.devserver.lifeline import end_with_parent
+
+            end_with_parent(os.environ)
 
     def ready(self) -> None:
         """Import what registers itself."""

@@ -67,6 +67,16 @@ def ask(client, text):
     return client.recv(PATIENCE)
 
 
+def children(program):
+    return list(map(int, Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()))
+
+
+def with_models(project, text=""):
+    project.write("settings.py", SETTINGS.replace('"fairway",', '"fairway", "things",'))
+    project.write("things/__init__.py", "")
+    project.write("things/models.py", text)
+
+
 def touch(project, name):
     (project.directory / name).touch()
 
@@ -102,9 +112,7 @@ def test_what_arrives_during_a_reload_waits_and_is_answered_by_the_new_code_in_o
 
 @pytest.mark.parametrize("name", ["routing.py", "urls.py", "settings.py", "things/models.py"])
 def test_a_syntax_error_is_shown_and_the_socket_stays(project, name):
-    project.write("settings.py", SETTINGS.replace('"fairway",', '"fairway", "things",'))
-    project.write("things/__init__.py", "")
-    project.write("things/models.py", "")
+    with_models(project)
     good = (project.directory / name).read_text()
     with conversation(project) as (program, client):
         project.edit(program, name, good + "\n)")
@@ -120,9 +128,7 @@ def test_a_syntax_error_is_shown_and_the_socket_stays(project, name):
 
 
 def test_code_that_is_broken_at_the_start_keeps_no_socket_from_staying_later(project):
-    project.write("settings.py", SETTINGS.replace('"fairway",', '"fairway", "things",'))
-    project.write("things/__init__.py", "")
-    project.write("things/models.py", ")")
+    with_models(project, ")")
     with project.run() as program:
         program.wait_for_output("SyntaxError: unmatched ')'", PATIENCE)
         project.edit(program, "things/models.py", "")
@@ -155,6 +161,16 @@ def test_a_child_that_is_killed_is_replaced(project):
 def test_a_child_without_a_parent_ends(project):
     with conversation(project) as (program, client):
         pid = int(ask(client, "pid"))
+        program.stop(signal.SIGKILL)
+        wait_until(lambda: not is_running(pid), "the end of the child", PATIENCE)
+
+
+def test_a_child_with_broken_code_ends_without_its_parent_too(project):
+    with_models(project)
+    with conversation(project) as (program, _):
+        project.edit(program, "things/models.py", ")")
+        program.wait_for_output("SyntaxError: unmatched ')'", PATIENCE)
+        (pid,) = children(program)
         program.stop(signal.SIGKILL)
         wait_until(lambda: not is_running(pid), "the end of the child", PATIENCE)
 
@@ -237,8 +253,7 @@ def test_without_workers_there_is_no_child(project):
     with_hub(project)
     with project.run("--noworker") as program:
         program.wait_for_output(READY, PATIENCE)
-        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
-        assert children == ""
+        assert children(program) == []
         assert "nobody will answer" not in program.output()
 
 

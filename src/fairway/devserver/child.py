@@ -5,12 +5,8 @@ So the work is done in Django's thread, and stopped from the main one.
 """
 
 import contextlib
-import logging
-import os
-import shutil
 import signal
 import threading
-import time
 from typing import ClassVar
 
 from fairway import DEFAULT_CHANNEL_LAYER
@@ -27,12 +23,10 @@ from fairway.supervisor.notify import Notifier
 from fairway.worker.loop import Worker
 from fairway.worker.process import WorkerProcess
 
-logger = logging.getLogger("fairway.runserver")
-
 LIMITS = WorkerLimits(grace=GRACE)
 
-LEAVE_WAIT = 1.0
-"""Seconds, after the grace, that a process without a parent may take to end by itself."""
+STOP_WAIT = GRACE + 1.0
+"""Seconds that a stop may take in all."""
 
 
 class DevChild:
@@ -53,12 +47,11 @@ class DevChild:
         self._ended = threading.Event()
 
     def prepare(self) -> None:
-        """Make this process one that does what its parent wants, and ends with it. Call it in the main thread."""
+        """Make this process one that does what its parent wants. Call it in the main thread."""
         # Ctrl-C reaches us too. Only the parent acts on it: it closes the sockets, and then ends us. Hence a handler
         # that does nothing; the programs that consumers start would inherit SIG_IGN.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        self._notifier.when_supervisor_dies(self._leave)
         if self.orders.hub:
             # Where the setting is wrong by now, the system checks that follow say so.
             with contextlib.suppress(InvalidLayerSetting):
@@ -96,17 +89,8 @@ class DevChild:
         if process is None:
             return True
         process.stop("runserver ends this process")
-        self._ended.wait(GRACE + LEAVE_WAIT)
+        self._ended.wait(STOP_WAIT)
         return process.has_ended
-
-    def _leave(self) -> None:
-        """End this process: its parent is gone, and with it the sockets and the hub."""
-        logger.debug("runserver is gone; this process ends")
-        if self.orders.folder:
-            shutil.rmtree(self.orders.folder, ignore_errors=True)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE + LEAVE_WAIT)
-        os._exit(0)
 
 
 class DevWorker:
