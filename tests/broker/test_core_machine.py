@@ -215,8 +215,9 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def on_mislaid(self, signal: Mislaid) -> None:
         if signal.reason == "full":
-            line, standing = self.line(signal.envelope.channel), self.standing(signal.envelope.channel)
-            line.remove(next(letter for letter in line if letter.patient and letter.body not in standing))
+            line, there = self.line(signal.envelope.channel), self.standing(signal.envelope.channel)
+            there += [delivery.body for session in self.broker.sessions for delivery in session.leases.values()]
+            line.remove(next(letter for letter in line if letter.patient and letter.body not in there))
             return
         self.mislaid[signal.reason] -= 1
         assert self.mislaid[signal.reason] >= 0

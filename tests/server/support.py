@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from fairway.broker.effects import Delivery, Effect, Ending, Grant, SaveState, Send
+from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Grant, Renewed, SaveState, Send, Severed
 from fairway.layers.base import Reader
 from fairway.layers.codec import decode_message, encode_message, pack_value
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import HttpLimits, RateLimits, ServerLimits, WebSocketLimits
 from fairway.server import Server, ServerConfig, connection, deadlines, listener
 from fairway.server.gateway import Gateway
+from fairway.server.underway import in_order
 from fairway.wire.frames import BINARY, CLOSE, PING, PONG, TEXT
 from tests.support.waiting import await_until
 from tests.wire.peers import deflated, frame, request, upgrade
@@ -226,6 +227,7 @@ class House:
 
     def __init__(self, layer: MemoryLayer, server: Server) -> None:
         self.layer = layer
+        self.layers = [layer]
         self.server = server
         self.reader = layer.reader(CHANNELS)
         self.peers: list[Peer] = []
@@ -292,6 +294,33 @@ class House:
 
         self.tasks.append(asyncio.create_task(run()))
 
+    def underway(self, reply: str) -> list[tuple[Envelope, bytes]]:
+        """Return what the gateway has under way for a connection."""
+        return in_order(self.gateway._underway.get(reply))
+
+    def attempts(self) -> list[int]:
+        """Return the attempts of all that is under way."""
+        return [entry[0].attempt for entry in self.gateway._underway.values()]
+
+    def sever(self) -> None:
+        """Let the gateway learn that its broker is away."""
+        self.gateway._act_on([Severed()])
+
+    def renew(self, *channels: str, same: bool = False) -> None:
+        """Let the gateway learn that it has a broker again: a new one, or the `same` over a new line.
+
+        At a new one the reader reads `channels` as well.
+        """
+        gateway = self.gateway
+        if not same:
+            self.layer.close()
+            self.layer = MemoryLayer()
+            self.layers.append(self.layer)
+            self.reader = self.layer.reader([*CHANNELS, *channels])
+        gateway.inbox = self.layer.inbox([gateway._socket_prefix, gateway._http_prefix], gateway._wake)
+        gateway.fanout._inbox = gateway.inbox
+        gateway._act_on([Renewed()])
+
     async def end(self) -> None:
         """Close all peers, consume what is left, and look for traces."""
         for peer in self.peers:
@@ -304,7 +333,7 @@ class House:
         self.work(lambda work: work.commit(*[{"status": 200}] if work.channel == "http.request" else []))
         await await_until(lambda: not self.server.connections, "all connections to be gone")
         await await_until(lambda: not len(self.gateway), "all records to be gone")
-        await await_until(lambda: not self.gateway._departed, "all messages to be consumed")
+        await await_until(lambda: not self.gateway._underway, "all messages to be consumed")
         self.tasks[-1].cancel()
         self.assert_no_trace()
 
@@ -313,6 +342,8 @@ class House:
         gateway = self.gateway
         assert not gateway._streams
         assert not gateway._departed
+        assert not gateway._congested
+        assert not gateway._underway
         assert not len(gateway.fanout)
         assert not gateway.fanout._generations
         assert not len(gateway.deadlines)
@@ -350,7 +381,8 @@ async def serving(
         for peer in house.peers:
             peer.writer.transport.abort()
         await server.stop()
-        layer.close()
+        for layer in house.layers:
+            layer.close()
         await asyncio.sleep(0)
 
 

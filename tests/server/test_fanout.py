@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairway.broker.effects import Add, Discard, GroupFrame
+from fairway.broker.effects import Add, Announced, Discard, GroupFrame
 from fairway.layers.codec import encode_message
 from fairway.server import fanout as module
 from fairway.server.fanout import GONE, Fanout, GroupMessage
@@ -176,3 +176,32 @@ async def test_a_group_may_close_its_sockets():
             assert await peer.text() == "bye"
             assert await peer.closed() == 4001
         assert not len(house.gateway.fanout)
+
+
+# --- a new broker -----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_broker_is_told_of_each_group_once_and_names_its_own_generations():
+    fanout, inbox = make()
+    a, b = Member(), Member()
+    for group, member in (("g", a), ("g", b), ("h", a)):
+        fanout.add(Add(group, "x", 7), member)
+    assert fanout.renew() == ["g", "h"]
+    fanout.announced(Announced("g", 1))
+    fanout.forget(b)
+    assert inbox.left == []
+    fanout.announced(Announced("h", 2))
+    fanout.forget(a)
+    assert sorted(inbox.left) == [("g", 1), ("h", 2)]
+
+
+def test_who_left_before_the_answer_leaves_again_with_it():
+    """The generation of the old broker may be that of another membership at the new one."""
+    fanout, inbox = make()
+    member = Member()
+    fanout.add(Add("g", "x", 7), member)
+    fanout.renew()
+    fanout.forget(member)
+    fanout.announced(Announced("g", 1))
+    assert inbox.left == [("g", 0), ("g", 1)]
+    assert (len(fanout), fanout._generations) == (0, {})

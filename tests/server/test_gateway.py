@@ -1,5 +1,6 @@
 """The gateway: items find their connection, questions are answered, and trouble stays where it is."""
 
+import asyncio
 import gc
 
 import pytest
@@ -177,3 +178,21 @@ async def test_a_layer_that_closes_first_is_an_error_in_the_log_and_no_more(capl
         assert (await (await house.peer(upgrade())).response()).status == 503
         peer.drop()
         await await_until(lambda: not house.server.connections)
+
+
+async def test_an_item_from_another_thread_wakes_the_loop():
+    async with serving() as house:
+        peer, connect = await house.open()
+        await asyncio.to_thread(house.layer.send, connect.reply, {"text": "x"})
+        assert await peer.text() == "x"
+
+
+async def test_an_idle_connection_keeps_no_message():
+    async with serving() as house:
+        peer, connect = await house.open()
+        peer.say("1")
+        work = await house.take("websocket.receive")
+        assert [envelope.order for envelope, _ in house.underway(connect.reply)] == [1]
+        work.commit({"text": "x"})
+        await peer.text()
+        await await_until(lambda: house.gateway._underway == {}, "nothing to be under way")

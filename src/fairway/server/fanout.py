@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import DecodeError
 
-from fairway.broker.effects import Add, Discard, GroupFrame
+from fairway.broker.effects import Add, Announced, Discard, GroupFrame
 from fairway.errors import InvalidMessage
 from fairway.layers.base import Inbox
 from fairway.server.replies import GroupReply, decode_group_reply
@@ -94,6 +94,16 @@ class Fanout:
         if member.groups and item.group in member.groups:
             member.groups.discard(item.group)
             self._remove(item.group, member)
+
+    def renew(self) -> list[str]:
+        """Forget what a broker that is lost has said about its generations; return all groups, to be announced."""
+        self._generations = dict.fromkeys(self._members, 0)  # no generation: a leave that names it ends nothing
+        return list(self._members)
+
+    def announced(self, item: Announced) -> None:
+        """Note the generation of a group that was announced. If the last member has left meanwhile, so do we."""
+        self._generations[item.group] = item.generation
+        self._leave_if_empty(item.group)
 
     def forget(self, member: Member) -> None:
         """End all memberships of a connection."""

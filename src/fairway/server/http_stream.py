@@ -111,6 +111,11 @@ class HttpStream:
         """Whether the response is complete, or never will be."""
         return self._phase is ENDED
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the response has begun, and no longer depends on a request body that is under way."""
+        return self._phase is RESPONDING and self._body_channel is None
+
     # --- the request -------------------------------------------------------------------------------------------------
 
     def body_received(self, data: bytes) -> None:
@@ -326,7 +331,7 @@ class HttpStream:
             return
         self._stalled = self._gateway.deadlines.now
         self._backlog = self._port.unsent()
-        self._gateway.inbox.congest(self.channel)
+        self._gateway.congest(self.channel)
         self._gateway.deadlines.put(self, self._gateway.limits.http.stall)
 
     def resumed_writing(self) -> None:
@@ -335,7 +340,7 @@ class HttpStream:
             return
         self._stalled = 0.0
         self._since = self._gateway.deadlines.now
-        self._gateway.inbox.relieve(self.channel)
+        self._gateway.relieve(self.channel)
         if self._phase is not ENDED:
             self._gateway.deadlines.put(self, self._gateway.limits.http.answer_timeout)
 

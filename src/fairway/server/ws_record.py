@@ -27,6 +27,8 @@ class Record:
 
     __slots__ = ("_disconnect", "_gate", "_gateway", "_path", "channel", "groups", "receive_channel", "state", "tick")
 
+    is_answering = False
+
     def __init__(self, gateway: Gateway, stream: Stream, gate: Gate, path: str, code: int) -> None:
         self._gateway = gateway
         self._gate = gate

@@ -58,6 +58,9 @@ class WebSocketStream(Reading):
         gateway.deadlines.put(self, gateway.limits.websocket.connect_timeout)
         port.log(Step("connecting", 0, 0, self.channel))
 
+    is_answering = False
+    """A message of a WebSocket has no answer of its own."""
+
     @property
     def is_pending(self) -> bool:
         """Whether the handshake is undecided."""
@@ -74,7 +77,7 @@ class WebSocketStream(Reading):
         if self._phase is not OPEN:
             return
         self._pulse.stall(self._gateway.deadlines.now, self._port.unsent())
-        self._gateway.inbox.congest(self.channel)
+        self._gateway.congest(self.channel)
         if self._gateway.limits.websocket.stall >= 0:
             self._gateway.deadlines.put(self, self._gateway.limits.websocket.stall)
 
@@ -82,7 +85,7 @@ class WebSocketStream(Reading):
         """Learn that the client has read on."""
         if self._pulse.is_stalled:
             self._pulse.recover()
-            self._gateway.inbox.relieve(self.channel)
+            self._gateway.relieve(self.channel)
 
     # --- from the workers --------------------------------------------------------------------------------------------
 
