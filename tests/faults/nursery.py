@@ -1,0 +1,182 @@
+"""Worker processes that live for a fraction of a second: forked, killed at a random instant, and forked again.
+
+Usage: nursery.py FOLDER CHILDREN SILENCE SEED. What they consume is told by `talk`, as in the project, but without
+Django, so that a worker is there within milliseconds. For each death a byte is appended to FOLDER/deaths: `k` for a
+`kill -9`, `s` for a process that was stopped for longer than SILENCE, and found itself taken for dead when it went on.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(sys.argv[1])
+os.environ["SITE"] = str(FOLDER)
+sys.path.insert(0, str(Path(__file__).with_name("site")))
+
+import records  # noqa: E402
+import talk  # noqa: E402
+
+from fairway.broker.effects import GroupSend, SaveState, Send  # noqa: E402
+from fairway.errors import ConsumeLater  # noqa: E402
+from fairway.layers.codec import decode_message, encode_message, pack_value, unpack_value  # noqa: E402
+from fairway.layers.hub import turns  # noqa: E402
+from fairway.layers.hub.client import LocalLayer  # noqa: E402
+from fairway.worker.loop import Worker  # noqa: E402
+
+LIFE = 0.02
+"""Seconds between two deaths, on average."""
+
+STOPS = 0.02
+"""Which part of the deaths are stops."""
+
+PAUSE = 0.003
+
+
+class Consumers:
+    """An application as the worker wants it, without Django."""
+
+    channels = ("websocket.connect", "websocket.receive", "websocket.disconnect", "tally", "job")
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def prepare(self, delivery):
+        return Call(self.layer, delivery)
+
+    def leave_thread(self):
+        pass
+
+
+class Call:
+    is_coroutine = False
+
+    def __init__(self, layer, delivery):
+        self.layer = layer
+        self.envelope = delivery.envelope
+        self.message = decode_message(delivery.body)
+
+    def run(self, outbox):
+        self.outbox = outbox
+        envelope = self.envelope
+        records.note(envelope.channel, envelope.id, envelope.retries, envelope.attempt)
+        getattr(self, envelope.channel.rpartition(".")[2])()
+
+    def send(self, channel, content):
+        self.outbox.append(Send(channel, encode_message(content)), self.layer)
+
+    def answer(self, **content):
+        content |= {"attempt": self.envelope.attempt, "pid": os.getpid()}
+        self.send(self.envelope.reply_channel, {"text": json.dumps(content)})
+
+    def room(self, socket):
+        return f"room-{socket // talk.ROOM}"
+
+    def save(self, **state):
+        changes = {key: pack_value(value, key) for key, value in state.items()}
+        self.outbox.append(SaveState(self.envelope.reply_channel, changes), self.layer)
+
+    def connect(self):
+        socket = int(self.message["path"].rpartition("/")[2])
+        self.save(handled=0, socket=socket)
+        self.layer.group_add(self.room(socket), self.envelope.reply_channel)
+        self.send(self.envelope.reply_channel, {"accept": True})
+
+    def receive(self):
+        number = int(self.message["text"])
+        if talk.comes_later(number) and not self.envelope.retries:
+            raise ConsumeLater
+        handled, socket = (unpack_value(self.envelope.state[key]) for key in ("handled", "socket"))
+        self.answer(part=1, number=number, handled=handled)
+        self.save(handled=handled + 1)
+        if talk.dawdles(number):
+            time.sleep(PAUSE)
+        if talk.tells_room(number):
+            body = encode_message({"text": json.dumps({"room": [socket, number]})})
+            self.outbox.append(GroupSend(self.room(socket), body), self.layer)
+        else:
+            self.send("tally", {"number": number, "reply": self.envelope.reply_channel})
+        self.answer(part=2, number=number)
+
+    def disconnect(self):
+        pass
+
+    def tally(self):
+        content = {"tally": self.message["number"], "attempt": self.envelope.attempt}
+        self.send(self.message["reply"], {"text": json.dumps(content)})
+
+    def job(self):
+        number = self.message["number"]
+        if talk.comes_later(number) and self.envelope.retries:
+            return  # what it sent in its first run has left with the request to come again
+        self.send("done", {"number": number, "part": 1})
+        if talk.dawdles(number):
+            time.sleep(PAUSE)
+        self.send("done", {"number": number, "part": 2})
+        if talk.comes_later(number):
+            raise ConsumeLater
+
+
+def live():
+    """Be a worker, until death."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    layer = LocalLayer(f"{FOLDER}/hub.sock", wait=30)
+    Worker(layer, Consumers(layer), threads=2).start()
+    while True:
+        signal.pause()
+
+
+class Nursery:
+    def __init__(self, size, silence):
+        self.size = size
+        self.silence = silence
+        self.children = set()
+        self.stopped = {}
+        """Process -> when it goes on."""
+        self.deaths = os.open(FOLDER / "deaths", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def run(self):
+        while True:
+            while len(self.children) + len(self.stopped) < self.size:
+                self.fork()
+            time.sleep(random.expovariate(1 / LIFE))
+            self.let_go_on()
+            if self.children:
+                self.end(random.choice(tuple(self.children)))
+
+    def fork(self):
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                live()
+            os._exit(1)
+        self.children.add(child)
+
+    def end(self, child):
+        if random.random() < STOPS:
+            os.kill(child, signal.SIGSTOP)
+            self.children.discard(child)
+            self.stopped[child] = time.monotonic() + self.silence * random.uniform(0.5, 3)
+            os.write(self.deaths, b"s")
+            return
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        self.children.discard(child)
+        os.write(self.deaths, b"k")
+
+    def let_go_on(self):
+        now = time.monotonic()
+        for child in [child for child, at in self.stopped.items() if at <= now]:
+            del self.stopped[child]
+            os.kill(child, signal.SIGCONT)
+            self.children.add(child)
+
+
+if __name__ == "__main__":
+    turns.PING_EVERY = float(sys.argv[3]) / 5
+    random.seed(int(sys.argv[4]))
+    Nursery(int(sys.argv[2]), float(sys.argv[3])).run()
