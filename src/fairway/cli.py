@@ -10,10 +10,15 @@ from collections.abc import Callable, Sequence
 import fairway
 from fairway.errors import FairwayError
 from fairway.supervisor.logs import configure_logging
-from fairway.supervisor.options import add_child_options, add_server_options, layer_url
-
-NOT_RUNNING = 3
-"""As systemctl says it: the program is not running."""
+from fairway.supervisor.options import (
+    add_child_options,
+    add_server_options,
+    count,
+    duration,
+    layer_url,
+    positive,
+    seconds,
+)
 
 _DESCRIPTION = """\
 Fairway, the realtime layer for Django.
@@ -116,7 +121,43 @@ def make_parser() -> argparse.ArgumentParser:
     serve = add("serve", "the interface server alone", _serve, _SERVE, _SERVE_EPILOG)
     add_server_options(serve)
     add_child_options(serve)
+    up = add("up", "server and workers, kept running", _up, _UP, _UP_EPILOG)
+    add_server_options(up)
+    _add_up_options(up)
+    reload = add(
+        "reload",
+        "give a running `up` the new code",
+        _reload,
+        "Deploy: as SIGHUP, but it waits and tells.",
+        _RELOAD_EPILOG,
+    )
+    _add_layer(reload)
+    reload.add_argument("--timeout", type=seconds, default=-1, metavar="SECONDS", help="wait no longer (no limit)")
+    status = add(
+        "status", "what runs, and how it is", _status, "Server, workers and layer of this project.", _STATUS_EPILOG
+    )
+    _add_layer(status)
+    status.add_argument("--json", action="store_true", help="everything, for a program")
     return parser
+
+
+def _add_up_options(parser: argparse.ArgumentParser) -> None:
+    project = parser.add_argument_group("project")
+    project.add_argument("--manage", metavar="PATH", help="its manage.py (the one here, or in a folder above)")
+    project.add_argument("--settings", metavar="MODULE", help="as DJANGO_SETTINGS_MODULE (what manage.py says)")
+    workers = parser.add_argument_group("workers; see `manage.py runworker --help`")
+    workers.add_argument("--workers", type=positive, default=2, metavar="N", help="worker processes (2)")
+    workers.add_argument("--threads", type=positive, metavar="N", help="blocking consumers at once in each")
+    workers.add_argument("--coroutines", type=positive, metavar="N", help="coroutine consumers at once in each")
+    workers.add_argument("--only-channels", action="append", metavar="PATTERN", help="may be repeated")
+    workers.add_argument("--exclude-channels", action="append", metavar="PATTERN", help="may be repeated")
+    workers.add_argument("--grace", type=duration, metavar="SECONDS", help="to finish what runs, at a stop (30)")
+    workers.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="for one consumer (no limit)")
+    workers.add_argument("--max-messages", type=count, metavar="N", help="then a new process takes over (no limit)")
+    workers.add_argument("--max-memory", metavar="SIZE", help="then a new process takes over (no limit)")
+    workers.add_argument(
+        "--start-timeout", type=duration, default=60.0, metavar="SECONDS", help="for new code to report ready (60)"
+    )
 
 
 def _add_layer(parser: argparse.ArgumentParser) -> None:
@@ -127,9 +168,32 @@ def _add_layer(parser: argparse.ArgumentParser) -> None:
 
 def _serve(given: argparse.Namespace) -> int:
     configure_logging(given.log_level, given.name)
+    if given.processes > 1 and not given.listen_on:
+        from fairway.supervisor.fleet import run_fleet
+
+        return run_fleet(given)
     from fairway.supervisor.serve import run_server
 
     return run_server(given)
+
+
+def _up(given: argparse.Namespace) -> int:
+    configure_logging(given.log_level, "up")
+    from fairway.supervisor.up import run_up
+
+    return run_up(given)
+
+
+def _reload(given: argparse.Namespace) -> int:
+    from fairway.supervisor.status import run_reload
+
+    return run_reload(given.layer, given.timeout)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from fairway.supervisor.status import run_status
+
+    return run_status(given.layer, as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What stands in for `manage.py` in these tests: a worker with a plain application, without Django.
 
-`behaviour.txt` beside it is the code that a deploy changes. Its first word: `echo` answers each message with the rest of
-the file before it; `fail` does not start; `hang` is never ready; `slow` answers when a file named `go` appears.
+`behaviour.txt` beside it is the code that a deploy changes. Its first word: `echo` answers each message with the rest
+of the file before it; `fail` does not start; `hang` is never ready; `slow` answers when a file named `go` appears.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How each option is written, what a wrong one is told, and that a command line can be made again from what was read."""
+"""How each option is written, what a wrong one is told, and how a command line is made again."""
 
 import argparse
 

@@ -83,7 +83,7 @@ def test_the_access_log_is_opened_anew_after_a_hang_up(project):
         server.process.send_signal(signal.SIGHUP)
         wait_until(log.exists, "a new file")
         project.get("/second")
-        wait_until(lambda: log.read_text(), "the second line")
+        wait_until(log.read_text, "the second line")
     (line,) = log.read_text().splitlines()
     assert json.loads(line)["path"] == "/second"
 

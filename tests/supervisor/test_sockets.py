@@ -54,7 +54,7 @@ def test_a_unix_socket_is_shared(tmp_path):
     path = tmp_path / "web.sock"
     shared = SharedSockets([f"unix:{path}"], 2)
     assert shared.descriptors(0) == shared.descriptors(1)
-    assert shared.bound == [f"unix:{path}.new"] or shared.bound == [f"unix:{path}"]
+    assert shared.bound == [f"unix:{path}"]
     shared.close()
     assert not path.exists()
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_bound():
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CannotListen, match=f"cannot listen on {bind}: address in use"):
             SharedSockets(["127.0.0.1:0", bind], 2)
-    with pytest.raises(CannotListen, match="cannot listen on host.invalid:1"):
+    with pytest.raises(CannotListen, match=r"cannot listen on host\.invalid:1"):
         SharedSockets(["host.invalid:1"], 1)
     with pytest.raises(CannotListen, match="fd:999"):
         SharedSockets(["fd:999"], 1)

@@ -141,7 +141,7 @@ class Server:
             "closes": {str(code): count for code, count in sorted(roster.closes.items())},
         }
         if not self._layer.is_shared:  # else the broker is elsewhere, and asking it would hold up every socket
-            status["layer"] = _layer_status(self._layer)
+            status["layer"] = layer_status(self._layer)
         return status
 
     async def __aenter__(self) -> Self:
@@ -152,7 +152,8 @@ class Server:
         await self.stop()
 
 
-def _layer_status(layer: Layer) -> dict[str, Any]:
+def layer_status(layer: Layer) -> dict[str, Any]:
+    """Return what a layer of this process holds and has done, as plain values."""
     statistics = layer.statistics()
     # A body's own channel is gone in a moment, and there may be thousands.
     waiting = {name: box.waiting for name, box in statistics.channels.items() if "?" not in name and "!" not in name}

@@ -1,7 +1,7 @@
 """The control socket: how `fairway status` and `fairway reload` talk to what runs.
 
 It is a Unix socket beside the hub's, for its owner alone. A request is one line of JSON, `{"command": "status"}`; the
-answer is any number of lines `{"log": text}` for a person, and a last one with `ok`. Lines, callers and times are bounded.
+answer is any number of lines `{"log": text}` for a person, and a last one with `ok`. All of it is bounded.
 """
 
 import asyncio
@@ -114,13 +114,30 @@ async def _answers(path: str) -> bool:
     return True
 
 
-def ask(path: str, command: str, timeout: float) -> Iterator[Mapping[str, Any]]:
+async def aask(path: str, command: str) -> Mapping[str, Any]:
+    """Ask for a command that answers at once; return the last line of its answer.
+
+    Raises:
+        OSError: nobody listens there, or the answer does not come in time (`TimeoutError`).
+    """
+    async with asyncio.timeout(REQUEST_TIMEOUT):
+        reader, writer = await asyncio.open_unix_connection(path, limit=LINE_LIMIT)
+        try:
+            writer.write(json.dumps({"command": command}).encode() + b"\n")
+            *_, last = (await reader.read()).splitlines() or [b"{}"]
+        finally:
+            writer.close()
+    answer: Mapping[str, Any] = json.loads(last)
+    return answer
+
+
+def ask(path: str, command: str, timeout: float | None) -> Iterator[Mapping[str, Any]]:
     """Ask what listens at a control socket; yield the lines of its answer as they come.
 
     Parameters:
         path: the socket.
         command: what to do.
-        timeout: seconds to wait for each line.
+        timeout: seconds to wait for each line; None: for ever.
 
     Raises:
         OSError: nobody listens there, or the line was cut or remained silent (`TimeoutError`).

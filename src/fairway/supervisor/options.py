@@ -258,6 +258,14 @@ def add_child_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="server", help=argparse.SUPPRESS)
 
 
+def server_parser() -> argparse.ArgumentParser:
+    """Return a parser of what `fairway serve` takes."""
+    parser = argparse.ArgumentParser()
+    add_server_options(parser)
+    add_child_options(parser)
+    return parser
+
+
 def _add_limits(group: Any, limits: Sequence[Limit]) -> None:
     for limit in limits:
         default = limit.default()
@@ -300,6 +308,5 @@ def arguments(parser: argparse.ArgumentParser, given: argparse.Namespace, leave_
         value = getattr(given, action.dest, action.default)
         if not flag or value == action.default or action.dest in leave_out:
             continue
-        for one in value if isinstance(value, list) else [value]:
-            found.append(f"{flag}={one}")
+        found += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
     return found

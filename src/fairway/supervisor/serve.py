@@ -108,15 +108,18 @@ class ServeProcess:
         self._server = Server(server_config(given, binds, self._access_log), self._layer)
         if given.admin_bind and not self._is_child:
             admin = Admin(given.admin_bind, self._server.status, self._server.health)
-            await stack.enter_async_context(_started(admin))
+            await stack.enter_async_context(started(admin))
         await self._server.start()
         stack.push_async_callback(self._server.stop)
         if self._is_child:
+            # The server has copies. Were these left open, they would go on listening when it no longer does.
+            for number in given.listen_on:
+                os.close(number)
             self._follow_parent()
         else:
             logger.info("serving %s, layer %s", ", ".join(self._bound(binds)), given.layer or LOCAL)
         if self._notifier.watchdog:
-            self._tasks.append(asyncio.create_task(self._feed_watchdog(self._notifier.watchdog)))
+            self._tasks.append(asyncio.create_task(feed_watchdog(self._notifier)))
 
     async def _host_layer(self, stack: AsyncExitStack) -> None:
         backing = host_layer(self._given)
@@ -126,7 +129,7 @@ class ServeProcess:
             await backing.hub.start()
             stack.push_async_callback(backing.hub.stop)
         path = self._given.control or control_path(self._given)
-        await stack.enter_async_context(_started(ControlServer(path, {"status": self._tell_status})))
+        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status})))
 
     def _bound(self, binds: list[str]) -> list[str]:
         return [f"{host}:{port}" for host, port in self._server.bound] + [
@@ -136,11 +139,6 @@ class ServeProcess:
     def _reopen_log(self) -> None:
         if self._access_log:
             self._access_log.reopen()
-
-    async def _feed_watchdog(self, pause: float) -> None:
-        while True:
-            self._notifier.alive()
-            await asyncio.sleep(pause)
 
     # --- what it tells -----------------------------------------------------------------------------------------------
 
@@ -197,7 +195,7 @@ class ServeProcess:
             self._tasks.append(asyncio.create_task(self._leave_when_alone()))
 
     async def _leave_when_alone(self) -> None:
-        while self._server.connections:
+        while self._server.connections:  # noqa: ASYNC110  a plain count
             await asyncio.sleep(LOOK_EVERY)
         self._signals.stop()
 
@@ -208,7 +206,14 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None
         loop.call_soon_threadsafe(function)
 
 
-class _started:  # noqa: N801  used as a function
+async def feed_watchdog(notifier: Notifier) -> None:
+    """Tell systemd again and again that the loop turns."""
+    while notifier.watchdog:
+        notifier.alive()
+        await asyncio.sleep(notifier.watchdog)
+
+
+class started:  # noqa: N801  used as a function
     """A context for what has `start` and `stop`."""
 
     def __init__(self, thing: Admin | ControlServer) -> None:

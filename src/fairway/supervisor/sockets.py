@@ -43,6 +43,7 @@ class SharedSockets:
         self._common: list[socket.socket] = []
         self._made: list[tuple[str, int]] = []
         """Path and inode of each Unix socket."""
+        self._names: list[str] = []
         try:
             for text in binds:
                 self._open(text)
@@ -57,7 +58,7 @@ class SharedSockets:
     @property
     def bound(self) -> list[str]:
         """The addresses, as they were bound."""
-        return [describe(bound) for bound in (*self._own[0], *self._common)]
+        return [*map(_describe, self._own[0]), *self._names]
 
     def close(self) -> None:
         """Stop listening here; processes that have the sockets too go on. Takes the names of Unix sockets away."""
@@ -73,8 +74,10 @@ class SharedSockets:
         try:
             if isinstance(bind, FdBind):
                 self._common.append(open_inherited(bind))
+                self._names.append(text)
             elif isinstance(bind, UnixBind):
                 self._common.append(open_unix(bind))
+                self._names.append(text)
                 self._made.append((bind.path, os.stat(bind.path).st_ino))  # noqa: PTH116
             else:
                 self._open_tcp(bind)
@@ -112,9 +115,6 @@ def _listen(family: int, address: Any) -> socket.socket:
     return bound
 
 
-def describe(bound: socket.socket) -> str:
-    """Return the bind of a socket that listens."""
-    name = bound.getsockname()
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return f"unix:{os.fsdecode(name)}"
+def _describe(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

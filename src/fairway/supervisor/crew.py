@@ -1,0 +1,127 @@
+"""The workers of `fairway up`, and a deploy: new ones start and report ready, then the old ones finish and go."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fairway.errors import StartFailed
+from fairway.supervisor.children import Child, start_all, stop_all
+from fairway.supervisor.control import Say
+from fairway.supervisor.process import Recipe
+
+logger = logging.getLogger("fairway.supervisor")
+
+SAY_EVERY = 5.0
+
+
+class Crew:
+    """A number of workers that are alike.
+
+    Parameters:
+        recipe: how one is made; its name gets a number.
+        size: how many.
+    """
+
+    def __init__(self, recipe: Recipe, size: int) -> None:
+        self._recipe = recipe
+        self._size = size
+        self._number = 0
+        self._workers: list[Child] = []
+        self._others: list[Child] = []
+        """New ones that are not ready, and old ones that finish."""
+        self._deploying = asyncio.Lock()
+        self._waiting = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker is ready."""
+        return bool(self._workers) and all(worker.state == "ready" for worker in self._workers)
+
+    async def start(self) -> None:
+        """Start the first workers.
+
+        Raises:
+            StartFailed: one of them does not start; none is left.
+        """
+        self._workers = await self._start_new()
+
+    async def deploy(self, say: Say) -> None:
+        """Start workers with the code of this moment; then let the old ones finish, and wait until they are gone.
+
+        A deploy that is asked for while another runs begins after it; a third one is that second one.
+
+        Raises:
+            StartFailed: the new code does not start. The old workers go on.
+        """
+        if self._waiting:
+            say("a deploy waits already; it will take this code too")
+        self._waiting += 1
+        async with self._deploying:
+            self._waiting -= 1
+            old = self._workers
+            say(f"starting {self._size} new workers")
+            self._workers = await self._start_new()
+            self._others += old
+            say(f"{', '.join(worker.name for worker in self._workers)} ready; the old ones finish")
+            await self._dismiss(old, say)
+            self._others = [worker for worker in self._others if worker not in old]
+            say("all old workers are gone")
+
+    async def stop(self) -> None:
+        """Let all workers finish."""
+        await stop_all([*self._workers, *self._others])
+
+    def kill(self) -> None:
+        """Kill all workers."""
+        for worker in (*self._workers, *self._others):
+            worker.signal(signal.SIGKILL)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return what a status shows of each worker; old ones that finish come last."""
+        return [worker.report() for worker in (*self._workers, *self._others)]
+
+    async def _start_new(self) -> list[Child]:
+        new = []
+        for _ in range(self._size):
+            self._number += 1
+            new.append(Child(replace(self._recipe, name=f"{self._recipe.name}-{self._number}")))
+        self._others += new
+        try:
+            await start_all(new)
+        except BaseException:
+            await stop_all(new)
+            raise
+        finally:
+            self._others = [worker for worker in self._others if worker not in new]
+        return new
+
+    async def _dismiss(self, old: Sequence[Child], say: Say) -> None:
+        stopping = asyncio.ensure_future(stop_all(old))
+        while not stopping.done():
+            await asyncio.wait([stopping], timeout=SAY_EVERY)
+            for worker in old:
+                if worker.state == "stopping" and worker.process and worker.process.status:
+                    say(f"waiting for {worker.name}: {worker.process.status}")
+        await stopping
+
+
+async def deploy_and_tell(crew: Crew, say: Say) -> dict[str, Any]:
+    """Deploy, and return what the control socket answers."""
+    tell = _also_logged(say)
+    try:
+        await crew.deploy(tell)
+    except StartFailed as error:
+        logger.error("the new code does not start, the old workers stay: %s", error)  # noqa: TRY400  it says all
+        return {"ok": False, "error": f"the new code does not start, the old workers stay: {error}"}
+    return {"ok": True}
+
+
+def _also_logged(say: Say) -> Callable[[str], None]:
+    def both(text: str) -> None:
+        logger.info("deploy: %s", text)
+        say(text)
+
+    return both

@@ -1,0 +1,208 @@
+"""`fairway up`: server and workers of one host under one supervisor, and deploys without a dropped socket.
+
+The server is a process of its own (`fairway serve`): it outlives every deploy, and is restarted when it dies. Workers
+are `manage.py runworker`, one process each. This process loads none of the project's code.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import fairway
+from fairway.errors import UsageError
+from fairway.supervisor.children import Child, start_all, stop_all
+from fairway.supervisor.control import ControlServer, Say, aask
+from fairway.supervisor.crew import Crew, deploy_and_tell
+from fairway.supervisor.fleet import SPARE, serve_command
+from fairway.supervisor.layer import control_path
+from fairway.supervisor.notify import Notifier
+from fairway.supervisor.options import arguments, server_limits, server_parser
+from fairway.supervisor.process import Recipe
+from fairway.supervisor.project import Project, check_same_layer, find_project
+from fairway.supervisor.serve import binds_of, feed_watchdog, started
+from fairway.supervisor.signals import StopSignals
+
+logger = logging.getLogger("fairway.supervisor")
+
+WORKER_OPTIONS = ("threads", "coroutines", "grace", "time_limit", "max_messages", "max_memory")
+"""Options that are passed on to `manage.py runworker` where they are given."""
+
+LEAVE = 5.0
+"""Seconds that a worker may take beyond its grace, before it is killed."""
+
+
+def run_up(given: argparse.Namespace) -> int:
+    """Run everything until told to stop; return the exit code.
+
+    Raises:
+        FairwayError: something cannot start; the text says why.
+    """
+    project = find_project(given)
+    url = project.ask_layer()
+    if given.layer:
+        check_same_layer(given.layer, url)
+    else:
+        given.layer = url
+    with asyncio.Runner() as runner:
+        return runner.run(Up(given, project).run())
+
+
+class Up:
+    """The supervisor. Parameters: the options, with the layer, and the project."""
+
+    def __init__(self, given: argparse.Namespace, project: Project) -> None:
+        self._given = given
+        self._notifier = Notifier()
+        self._began = time.monotonic()
+        self._state = "starting"
+        self._control = control_path(given)
+        self._server_control = self._control.removesuffix(".ctl") + ".server.ctl"
+        self._server = Child(self._server_recipe())
+        self._crew = Crew(self._worker_recipe(project), given.workers)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> int:
+        """Run until a signal, or until something cannot start."""
+        signals = StopSignals(on_hang_up=self._hang_up, on_hurry=self._kill)
+        asked = asyncio.create_task(signals.asked.wait())
+        running = asyncio.create_task(self._run(asked))
+        await asyncio.wait([running, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done() and self._state == "starting":
+            running.cancel()
+        asked_to_stop = asked.done()
+        try:
+            await running
+        except asyncio.CancelledError:
+            if not asked_to_stop:
+                raise
+        finally:
+            asked.cancel()
+        logger.info("stopped")
+        return 0
+
+    async def _run(self, asked: asyncio.Task[Any]) -> None:
+        await self._check_alone()
+        async with AsyncExitStack() as stack:
+            commands = {"status": self._tell_status, "reload": self._reload}
+            await stack.enter_async_context(started(ControlServer(self._control, commands)))
+            stack.push_async_callback(self._stop)
+            await start_all([self._server])
+            await self._crew.start()
+            self._state = ""
+            self._notifier.ready()
+            logger.info("%d workers are ready, layer %s", self._given.workers, self._given.layer)
+            if self._notifier.watchdog:
+                self._keep(feed_watchdog(self._notifier))
+            await asked
+
+    async def _check_alone(self) -> None:
+        """Look for a server that outlived an earlier supervisor: it has the port, and sockets not to be cut."""
+        try:
+            left = await aask(self._server_control, "status")
+        except (OSError, ValueError):
+            return
+        msg = (
+            "a server of an earlier `fairway up`, which was killed, still holds its sockets "
+            f"(process {left.get('pid')}); when they may go, stop it: kill {left.get('pid')}"
+        )
+        raise UsageError(msg)
+
+    async def _stop(self) -> None:
+        """Stop in order: the server closes its sockets while the workers still answer; then the workers finish."""
+        self._state = "stopping"
+        self._notifier.stopping()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop_all([self._server])
+        await self._crew.stop()
+
+    def _kill(self) -> None:
+        self._server.kill()
+        self._crew.kill()
+
+    def _hang_up(self) -> None:
+        self._server.signal(signal.SIGHUP)
+        if not self._state:
+            self._keep(self._deploy_on_hang_up())
+
+    async def _deploy_on_hang_up(self) -> None:
+        self._notifier.reloading()
+        await deploy_and_tell(self._crew, lambda _text: None)
+        self._notifier.ready()
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- how they are made -------------------------------------------------------------------------------------------
+
+    def _server_recipe(self) -> Recipe:
+        given = self._given
+        binds = binds_of(given)
+        leave_out = ("bind", "control", "name")
+        options = [*arguments(server_parser(), given, leave_out), f"--control={self._server_control}"]
+        options += [f"--bind={bind}" for bind in binds]
+        limits = server_limits(given)
+        return Recipe(
+            name="server",
+            command=serve_command(options),
+            descriptors=[int(bind.removeprefix("fd:")) for bind in binds if bind.startswith("fd:")],
+            outlives_us=True,
+            # The children of several server processes have as long, and the parent ends after them.
+            grace=limits.drain + limits.drain_http + 2 * SPARE,
+        )
+
+    def _worker_recipe(self, project: Project) -> Recipe:
+        given = self._given
+        options = [
+            f"--{name.replace('_', '-')}={value}"
+            for name in WORKER_OPTIONS
+            if (value := getattr(given, name)) is not None
+        ]
+        for name in ("only_channels", "exclude_channels"):
+            options += [f"--{name.replace('_', '-')}={value}" for value in getattr(given, name) or ()]
+        return Recipe(
+            name="worker",
+            command=project.command("runworker", "--processes=1", *options),
+            environ=project.environ,
+            start_timeout=given.start_timeout,
+            grace=(30.0 if given.grace is None else given.grace) + LEAVE,
+        )
+
+    # --- what it tells and does when asked ---------------------------------------------------------------------------
+
+    async def _tell_status(self, say: Say) -> Mapping[str, Any]:
+        del say
+        try:
+            server = await aask(self._server_control, "status")
+        except (OSError, ValueError):
+            server = {}
+        return {
+            "ok": True,
+            "program": "up",
+            "version": fairway.__version__,
+            "pid": os.getpid(),
+            "ready": not self._state and self._server.state == "ready" and self._crew.ready,
+            "uptime": time.monotonic() - self._began,
+            "layer": self._given.layer,
+            "server": server.get("server", {}),
+            "processes": server.get("processes", []) or [self._server.report()],
+            "workers": self._crew.report(),
+        }
+
+    async def _reload(self, say: Say) -> Mapping[str, Any]:
+        if self._state:
+            return {"ok": False, "error": f"not now: {self._state}"}
+        self._notifier.reloading()
+        try:
+            return await deploy_and_tell(self._crew, say)
+        finally:
+            self._notifier.ready()
