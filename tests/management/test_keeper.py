@@ -1,6 +1,7 @@
 """Several processes under one parent. What workers do in them is told in commands/test_runworker.py."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from textwrap import dedent
@@ -19,7 +20,7 @@ def end(*args):
     if "{kind}" != "deaf":
         sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-print("child", os.getpid(), flush=True)
+print(f"child {{os.getpid()}}\\n", end="", flush=True)
 if "{kind}" == "broken":
     sys.exit(7)
 if "{kind}" != "never ready":
@@ -47,8 +48,7 @@ def keep(tmp_path):
 
 
 def children(program):
-    lines = [line for line in program.output().splitlines() if line.startswith("child ") and "ends" not in line]
-    return [int(line.split()[1]) for line in lines]
+    return [int(pid) for pid in re.findall(r"child (\d+)\n", program.output())]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
