@@ -28,10 +28,10 @@ logger = logging.getLogger("fairway.layer")
 PACE = 0.00025
 """Seconds: deliveries that are taken at a longer interval than this come slowly."""
 
-TICK = 0.001
+TICK = 0.002
 """How long the line may be unattended, or deliveries lie there, while a consumer runs on."""
 
-QUIET_TICKS = 20
+QUIET_TICKS = 10
 """After so many ticks in which nothing was taken the watcher goes to sleep."""
 
 STALE = 0.02
@@ -110,7 +110,7 @@ class Turns:
         self._watcher: threading.Thread | None = None
         self._alarm = threading.Event()
         self._is_watching = False
-        self._pinged = 0.0
+        self._ping_due = 0.0
 
     # --- leading -----------------------------------------------------------------------------------------------------
 
@@ -269,7 +269,8 @@ class Turns:
         quiet, seen = 0, -1
         pause = FIRST_PAUSE
         while not self.line.closed:
-            self._ping()
+            if time.monotonic() >= self._ping_due:
+                self._ping()
             if self._takes != seen and not self.callers and not self.coroutines:
                 # Messages are taken, so nothing is stuck. Under load every look but a few ends here, without a lock.
                 quiet, seen = 0, self._takes
@@ -331,9 +332,8 @@ class Turns:
 
     def _ping(self) -> None:
         """Tell the hub that this process lives."""
-        now = time.monotonic()
-        if not self.line.is_up or now - self._pinged < PING_EVERY * 0.9:
+        if not self.line.is_up:
             return
-        self._pinged = now
+        self._ping_due = time.monotonic() + PING_EVERY * 0.9
         self.line.post(pack(Ping()))
         self.line.write_posted()
