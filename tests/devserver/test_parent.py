@@ -138,6 +138,20 @@ def test_code_that_is_broken_at_the_start_keeps_no_socket_from_staying_later(pro
             assert ask(client, "hello") == "second hello"
 
 
+def test_settings_that_are_wrong_at_the_start_keep_no_socket_from_staying_later(project):
+    project.write("settings.py", SETTINGS.replace("MemoryLayer", "NoSuchLayer"))
+    with project.run() as program:
+        program.wait_for_output("fairway.E002", PATIENCE)
+        project.edit(program, "settings.py", SETTINGS)
+        program.wait_for_output(READY, PATIENCE)
+        with project.connect() as client:
+            project.edit(program, "routing.py", SECOND)
+            assert ask(client, "hello") == "second hello"
+            pid = int(ask(client, "pid"))
+            assert interrupt(program) == 0
+            wait_until(lambda: not is_running(pid), "the end of the child", PATIENCE)
+
+
 def test_a_consumer_that_runs_on_is_delivered_again(project):
     with conversation(project) as (program, client):
         client.send("wait")
