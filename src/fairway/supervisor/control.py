@@ -10,9 +10,11 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fairway.errors import LayerUnavailable
+from fairway.layers.hub.doorway import make_runtime_folder
 
 LINE_LIMIT = 1024 * 1024
 """Bytes of one line: a status names every process and every channel."""
@@ -49,6 +51,7 @@ class ControlServer:
         if await _answers(self.path):
             msg = f"another process answers at {self.path}; stop it, or use another layer or path"
             raise LayerUnavailable(msg)
+        make_runtime_folder(Path(self.path))
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with contextlib.suppress(FileNotFoundError):

@@ -31,7 +31,7 @@ class Doorway:
     def __init__(self, address: HubAddress) -> None:
         self.path = Path(address.path)
         self._address = address
-        _make_runtime_folder(self.path)
+        make_runtime_folder(self.path)
         self._lock = _lock(self.path)
         try:
             self.socket, self._identity = _listen(address)
@@ -51,7 +51,7 @@ class Doorway:
         if found:
             msg = f"{self.path} is not this hub's any more: somebody has put something else there"
             raise LayerUnavailable(msg)
-        _make_runtime_folder(self.path)
+        make_runtime_folder(self.path)
         self.socket, self._identity = _listen(self._address)
         return True
 
@@ -75,7 +75,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _make_runtime_folder(path: Path) -> None:
+def make_runtime_folder(path: Path) -> None:
     """Make the user's own runtime folder, if the socket belongs there."""
     if path.parent == runtime_folder():
         try:
