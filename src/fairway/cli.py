@@ -64,10 +64,16 @@ Server and workers on this host, kept running: what dies is started again. It ne
 are `manage.py runworker`. All options of `fairway serve` are taken too."""
 
 _RELOAD_EPILOG = """\
-exit codes: 0 the new code runs; 1 it does not start, the old workers go on (its last lines are shown); 3 nothing runs"""
+exit codes:
+  0  the new code runs, and the old workers are gone
+  1  the new code does not start; its last lines are shown, and the old workers go on
+  3  nothing runs"""
 
 _STATUS_EPILOG = """\
-exit codes: 0 all is well; 1 something is not ready; 3 nothing runs"""
+exit codes:
+  0  all is well
+  1  something is not ready
+  3  nothing runs"""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -113,7 +119,13 @@ def make_parser() -> argparse.ArgumentParser:
         name: str, short: str, run: Callable[[argparse.Namespace], int], long: str, epilog: str
     ) -> argparse.ArgumentParser:
         command = commands.add_parser(
-            name, help=short, description=long, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False
+            name,
+            usage=f"fairway {name} [options]",
+            help=short,
+            description=long,
+            epilog=epilog,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
         )
         command.set_defaults(run=run)
         return command

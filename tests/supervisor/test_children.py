@@ -125,6 +125,26 @@ async def test_a_stop_says_what_it_waits_for_and_kills_at_last(monkeypatch, log)
     assert re.search(r"child \(process \d+\) did not stop in time; killed: consumer chat.receive, 12 s", log.text)
 
 
+async def test_two_stops_are_one_signal():
+    text = """
+        count = 0
+        def stop(*_):
+            global count
+            count += 1
+            notifier.status(f"signal {count}")
+        signal.signal(signal.SIGTERM, stop)
+        notifier.ready()
+        while True:
+            signal.pause()
+    """
+    child = await ready(Child(recipe(text, grace=0.5)))
+    first = asyncio.create_task(child.stop())
+    await await_until(lambda: child.process.status, "the first signal")
+    await child.stop()
+    await first
+    assert child.process.status == "signal 1"
+
+
 async def test_a_stop_while_it_starts():
     child = Child(recipe("notifier.status('here'); signal.pause()"))
     child.start()

@@ -82,11 +82,12 @@ class Child:
 
     async def stop(self) -> None:
         """Ask it to stop, wait for its grace, and kill it if it is still there then. Says what it waits for."""
+        is_first, process, task = not self._stopping.is_set(), self._process, self._task
         self._stopping.set()
-        process, task = self._process, self._task
         if process and process.exit_code is None:
             self._state = "stopping"
-            process.signal(signal.SIGTERM)
+            if is_first:  # a second one would tell it to leave at once
+                process.signal(signal.SIGTERM)
             await self._wait_end(process)
         if task:
             await task

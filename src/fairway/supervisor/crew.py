@@ -33,7 +33,8 @@ class Crew:
         self._others: list[Child] = []
         """New ones that are not ready, and old ones that finish."""
         self._deploying = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: asyncio.Future[None] | None = None
+        """The deploy that begins after the one that runs."""
 
     @property
     def ready(self) -> bool:
@@ -57,10 +58,22 @@ class Crew:
             StartFailed: the new code does not start. The old workers go on.
         """
         if self._waiting:
-            say("a deploy waits already; it will take this code too")
-        self._waiting += 1
+            say("a deploy waits already; its workers will have this code too")
+            await asyncio.shield(self._waiting)
+            return
+        if self._deploying.locked():
+            self._waiting = asyncio.ensure_future(self._deploy_later(say))
+            await asyncio.shield(self._waiting)
+            return
+        await self._deploy(say)
+
+    async def _deploy_later(self, say: Say) -> None:
         async with self._deploying:
-            self._waiting -= 1
+            self._waiting = None
+        await self._deploy(say)
+
+    async def _deploy(self, say: Say) -> None:
+        async with self._deploying:
             old = self._workers
             say(f"starting {self._size} new workers")
             self._workers = await self._start_new()
@@ -71,7 +84,9 @@ class Crew:
             say("all old workers are gone")
 
     async def stop(self) -> None:
-        """Let all workers finish."""
+        """Let all workers finish. A deploy that runs ends with them, one that waits does not begin."""
+        if self._waiting:
+            self._waiting.cancel()
         await stop_all([*self._workers, *self._others])
 
     def kill(self) -> None:

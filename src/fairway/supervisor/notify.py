@@ -38,8 +38,8 @@ class Notifier:
         environ = os.environ if environ is None else environ
         self._systemd = _connect(environ.pop("NOTIFY_SOCKET", ""))
         self._supervisor = _adopt(environ.pop(FD_VARIABLE, ""))
-        self._lock = threading.Lock()
-        """Whole lines to the supervisor, from whatever thread."""
+        self._lock = threading.RLock()
+        """Whole lines to the supervisor, from whatever thread; a signal handler may come in between."""
         self.watchdog = _watchdog(environ)
         """Seconds between two calls of `alive` that systemd expects; None when it does not watch."""
 
