@@ -218,29 +218,36 @@ class Broker(Deliveries):
         Raises:
             ChannelFull: no room, and no deadline, or too much waits already.
         """
-        envelope, body = letter
-        name = queue_name(envelope.channel)
-        if self.post.is_gone(name):
-            return 0
-        box = self.post.box(name)
-        if box.rule.expiry >= 0:
-            envelope.expires = now + box.rule.expiry
-        has_memory = self.post.has_memory
-        if has_memory and not box.full:
-            self.post.held += len(body)
-            session = self.sessions.idle_reader(name)
-            if session:
-                self._lease(session, letter)
-            else:
-                box.put(letter)
-                self._note_due(box.sweep)
+        channel = letter[0].channel
+        name = queue_name(channel)
+        if self.post.is_gone(name) or self._offer(name, letter, now):
             return 0
         if deadline is None or self.post.is_crowded:
-            self.post.forget_box(name)
-            raise ChannelFull(envelope.channel, "at capacity" if has_memory else "the broker is full")
+            raise self._no_room(name, channel)
         self.post.wait(name, Waiting(letter, deadline, token))
         self._note_due(deadline)
         return token
+
+    def _offer(self, name: str, letter: Letter, now: float) -> bool:
+        """Give a message to an idle reader of a queue, or to its mailbox; return whether there was room."""
+        envelope, body = letter
+        box = self.post.box(name)
+        if box.rule.expiry >= 0:
+            envelope.expires = now + box.rule.expiry
+        if box.full or not self.post.has_memory:
+            return False
+        self.post.held += len(body)
+        session = self.sessions.idle_reader(name)
+        if session:
+            self._lease(session, letter)
+        else:
+            box.put(letter)
+            self._note_due(box.sweep)
+        return True
+
+    def _no_room(self, name: str, channel: str) -> ChannelFull:
+        self.post.forget_box(name)
+        return ChannelFull(channel, "at capacity" if self.post.has_memory else "the broker is full")
 
     def _send_group(self, effect: GroupSend, effect_id: str, now: float) -> None:
         for member in self.owners.directory.members(effect.group):
@@ -248,16 +255,13 @@ class Broker(Deliveries):
             if inbox:
                 sent = self.owners.group_frame(inbox, GroupFrame(effect.group, effect.body, effect.typed, effect_id))
             else:
-                sent = self._try_enqueue((Envelope(f"{effect_id}.{member}", member), effect.body), now)
+                name = queue_name(member)
+                letter = (Envelope(f"{effect_id}.{member}", member), effect.body)
+                sent = self.post.is_gone(name) or self._offer(name, letter, now)
+                if not sent:
+                    self.post.forget_box(name)
             if not sent:
                 self.group_sends_dropped += 1
-
-    def _try_enqueue(self, letter: Letter, now: float) -> bool:
-        try:
-            self._enqueue(letter, now, None, 0)
-        except ChannelFull:
-            return False
-        return True
 
     def submit(self, owner: int, envelope: Envelope, body: bytes, now: float) -> None:
         """Take a connection's message from its owner; a `Refused` item says that there was no room.
@@ -272,11 +276,13 @@ class Broker(Deliveries):
         if envelope.attempt > 1 and self._has_still(inbox, envelope.id):
             self.repeats_dropped += 1
             return
-        if self.post.is_gone(queue_name(envelope.channel)):
+        name = queue_name(envelope.channel)
+        if self.post.is_gone(name):
             reason = "gone"
-        elif self._try_enqueue((envelope, body), now):
+        elif self._offer(name, (envelope, body), now):
             return
         else:
+            self.post.forget_box(name)
             reason = "capacity"
         self.owners.tell(inbox, Refused(envelope.reply_channel, envelope.order, envelope.channel, reason))
 
