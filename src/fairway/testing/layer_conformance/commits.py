@@ -51,8 +51,8 @@ class CommitConformance(ConformanceBase):
         await self.assert_quiet(form, others)
         await form(reader, "commit", delivery, outbox)
         assert await self.numbers(form, others, 5) == list(range(5))
-        assert layer.statistics().held_bytes == 0
-        assert layer.statistics().committed == 6
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
+        await self.wait_until(lambda: layer.statistics().committed == 6)
 
     @conformance
     async def test_effects_have_ids_of_their_own(self, form: Form) -> None:
@@ -79,7 +79,7 @@ class CommitConformance(ConformanceBase):
         await form(reader, "commit", delivery, [number(value, "others") for value in range(3)])
         assert time.monotonic() - start < 1
         assert await self.numbers(form, layer.reader(["others"]), 3) == [0, 1, 2]
-        assert layer.statistics().dead_letters == 0
+        await self.wait_until(lambda: layer.statistics().dead_letters == 0)
 
     @conformance
     async def test_a_full_channel_costs_one_effect(self, form: Form) -> None:
@@ -118,12 +118,13 @@ class CommitConformance(ConformanceBase):
         reply = self.submit(owner, "websocket.receive", 4)
         reader = layer.reader(["websocket.receive"])
         pauses = []
+        start = time.monotonic()
         for retries in range(3):
-            start = time.monotonic()
             delivery = await self.receive(form, reader)
             pauses.append(time.monotonic() - start)
             envelope = delivery.envelope
             assert (envelope.retries, envelope.attempt, envelope.order) == (retries, 1, 4)
+            start = time.monotonic()
             await form(reader, "commit", delivery, [Send(reply, b"x")], Ending.LATER)
         assert pauses[1] > 0.03
         assert pauses[2] > 0.07
@@ -140,8 +141,8 @@ class CommitConformance(ConformanceBase):
         for _ in range(3):
             await form(reader, "commit", await self.receive(form, reader), [], Ending.LATER)
         assert await owner.wait_item(Abandoned) == Abandoned(reply, 0, "retries", 1)
-        assert layer.statistics().dead_letters == 1
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().dead_letters == 1)
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
         await self.assert_quiet(form, reader)
 
     @conformance
