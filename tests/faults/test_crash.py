@@ -93,12 +93,6 @@ def survive(site: Site, deaths: int, seed: int) -> None:
     assert any(run.attempt > 1 for run in runs)
 
 
-@pytest.fixture
-def site(tmp_path_factory):
-    """The path of a Unix socket has to be short."""
-    return Site(tmp_path_factory.mktemp("c"))
-
-
 def test_every_message_takes_effect_once_while_workers_die(site):
     survive(site, 50, seed=1)
 

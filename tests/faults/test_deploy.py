@@ -14,12 +14,6 @@ pytestmark = pytest.mark.faults
 MOST_KILLS = 50
 
 
-@pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """The path of a Unix socket has to be short."""
-    return Site(tmp_path_factory.mktemp("s"))
-
-
 def check(swarm: Swarm, site: Site) -> None:
     """Nothing was closed, lost, out of order, half sent, or handled twice without saying so."""
     swarm.finish()

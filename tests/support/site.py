@@ -7,8 +7,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fairway.layers import LocalLayer
+from fairway.layers.codec import decode_message
+from fairway.supervisor.control import ask
 from tests.support.processes import ROOT, Program, free_port, running
 from tests.support.waiting import wait_until
 
@@ -52,6 +55,41 @@ class Site:
             wait_until(lambda: program.output().count("channels: ") >= processes, f"{processes} workers", 30)
             yield program
 
+    @contextlib.contextmanager
+    def up(self, *options: str) -> Iterator[Program]:
+        """A running `fairway up`, all of whose processes are ready."""
+        bind = f"127.0.0.1:{self.port}"
+        command = ["up", "--layer", f"local://{self.hub}", "--bind", bind, "--drain=0", *options]
+        with running([sys.executable, "-m", "fairway.cli", *command], env=self.env, cwd=PROJECT) as program:
+            program.wait_for_output("serving")
+            wait_until(lambda: self.status().get("ready"), "everything ready", 30)
+            yield program
+
+    def status(self) -> dict[str, Any]:
+        """What runs, asked at the control socket; empty when nobody answers."""
+        try:
+            return dict(list(ask(f"{self.hub}.ctl", "status", 10))[-1])
+        except OSError:
+            return {}
+
+    def reload(self) -> None:
+        """`fairway reload`, to its end."""
+        answer = list(ask(f"{self.hub}.ctl", "reload", 60))
+        assert answer[-1] == {"ok": True}
+
+    @contextlib.contextmanager
+    def seen(self) -> "Iterator[Seen]":
+        """What consumers publish, read by this process."""
+        layer = LocalLayer(str(self.hub), wait=10)
+        try:
+            yield Seen(layer)
+        finally:
+            layer.close()
+
+    def url(self, path: str, scheme: str = "ws") -> str:
+        """The address of a path."""
+        return f"{scheme}://127.0.0.1:{self.port}/{path}"
+
     def runs(self) -> list[Run]:
         """All runs of all consumers so far."""
         runs = self.folder / "runs"
@@ -83,8 +121,48 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def holds(pid: int, client: tuple[str, int]) -> bool:
+    """Whether a process holds the server's end of a connection from that address."""
+    remote = f":{client[1]:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{fields[9]}]" for fields in lines if fields[2].endswith(remote)}
+    return any(str(link.readlink()) in inodes for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+
+
 def kill_one(parent: int, sig: int = signal.SIGKILL) -> int:
     """Kill one of the children of a process; return which."""
     pid = random.choice(wait_until(lambda: children(parent), f"a child of {parent}"))
     os.kill(pid, sig)
     return pid
+
+
+class Seen:
+    """What consumers send to the channel `seen`: what a run publishes apart from its own connection."""
+
+    def __init__(self, layer: LocalLayer) -> None:
+        self.layer = layer
+        self._reader = layer.reader(["seen"])
+
+    def close(self) -> None:
+        """Read no more."""
+        self._reader.close()
+
+    def take(self, timeout: float = 20) -> dict[str, Any]:
+        """The next message."""
+        delivery = self._reader.receive(timeout)
+        assert delivery is not None, f"nothing was published within {timeout} s"
+        self._reader.commit(delivery)
+        return decode_message(delivery.body)
+
+    def has_more(self) -> bool:
+        """Whether there is anything else, once everything that is sent now has been consumed."""
+        self.layer.send("work", {"how": "mark"})
+        return self.take() != {"work": "mark", "attempt": 1, "retries": 0}

@@ -50,6 +50,8 @@ class Client(asyncio.Protocol):
         self._said_at: dict[int, float] = {}
         self.untold: set[int] = set()
         """Numbers whose message through the channel `tally` has not come back."""
+        self.forgiven: set[int] = set()
+        """Of those, the ones that may stay away."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -68,7 +70,7 @@ class Client(asyncio.Protocol):
                 return
             self.is_open = True
             self._swarm.opened += 1
-            self._plan()
+            self.plan()
         at = 0
         while len(buffer) - at >= 2:
             size, begin = buffer[at + 1], at + 2
@@ -88,7 +90,7 @@ class Client(asyncio.Protocol):
     def leave(self) -> None:
         """Close, as a browser does."""
         self.is_leaving = True
-        if self._transport:
+        if self._transport and not self._transport.is_closing():
             self._transport.write(_frame(_CLOSE, b"\x03\xe8"))
 
     def abort(self) -> None:
@@ -98,7 +100,8 @@ class Client(asyncio.Protocol):
 
     # --- what it says ------------------------------------------------------------------------------------------------
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
+        """Say something in a while."""
         if not self._swarm.is_quiet:
             pause = self._swarm.pause
             asyncio.get_running_loop().call_later(random.uniform(0.5, 1.5) * pause, self._speak)
@@ -129,13 +132,17 @@ class Client(asyncio.Protocol):
         if "room" in answer:
             swarm.room(self.number, *answer["room"])
         elif "tally" in answer:
-            if answer["tally"] not in self.untold:
-                swarm.fault("twice", f"socket {self.number}: tally {answer['tally']} came again")
-            self.untold.discard(answer["tally"])
+            self._told(answer["tally"])
         elif answer["part"] == 1:
             self._first(answer)
         else:
             self._second(answer)
+
+    def _told(self, number: int) -> None:
+        expected = self.untold if number in self.untold else self.forgiven
+        if number not in expected:
+            self._swarm.fault("twice", f"socket {self.number}: tally {number} came again")
+        expected.discard(number)
 
     def _first(self, answer: dict[str, Any]) -> None:
         number = answer["number"]
@@ -156,9 +163,9 @@ class Client(asyncio.Protocol):
         self.answered = number + 1
         swarm.note_answer(answer, time.monotonic() - self._said_at.pop(number, 0.0))
         if talk.tells_room(number):
-            swarm.told_rooms += 1
+            swarm.unheard_by(self.number, number)
         if self.answered == self.said:
-            self._plan()
+            self.plan()
 
 
 def _frame(kind: int, payload: bytes) -> bytes:
@@ -172,9 +179,10 @@ class Swarm:
         port: of 127.0.0.1.
         size: how many clients; a multiple of `talk.ROOM`.
         pause: seconds, about, between an answer and the next message.
+        first: the number of the first client; the number tells the room.
     """
 
-    def __init__(self, port: int, size: int = 1000, pause: float = 1.0) -> None:
+    def __init__(self, port: int, size: int = 1000, pause: float = 1.0, first: int = 0) -> None:
         self.port = port
         self.size = size
         self.pause = pause
@@ -188,13 +196,12 @@ class Swarm:
         """Answers of a run whose `attempt` is above 1."""
         self.processes: Counter[int] = Counter()
         self.slowest = 0.0
-        self.told_rooms = 0
-        self.room_frames = 0
         self._rooms: dict[tuple[int, int], set[int]] = {}
         """(socket, number) -> the sockets of its room that have not heard it."""
+        self._forgiven: dict[tuple[int, int], set[int]] = {}
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
-        self.clients = [Client(self, number) for number in range(size)]
+        self.clients = [Client(self, number) for number in range(first, first + size)]
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="swarm", daemon=True)
 
@@ -211,10 +218,14 @@ class Swarm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._call(self._close_all).result(30)
+        self.leave()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    def leave(self) -> None:
+        """Close all sockets, as browsers do."""
+        self._call(self._close_all).result(30)
 
     def _call(self, coroutine: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine(), self._loop)
@@ -250,12 +261,18 @@ class Swarm:
 
     def room(self, listener: int, socket: int, number: int) -> None:
         """Count a frame that came to the room of `socket`."""
-        begin = socket - socket % talk.ROOM
-        missing = self._rooms.setdefault((socket, number), set(range(begin, begin + talk.ROOM)))
+        missing = self.unheard_by(socket, number)
         if listener not in missing:
             self.fault("twice", f"socket {listener}: room frame {number} of {socket} came again")
         missing.discard(listener)
-        self.room_frames += 1
+
+    def unheard_by(self, socket: int, number: int) -> set[int]:
+        """The sockets that have not heard what a socket told its room."""
+        begin = socket - socket % talk.ROOM
+        key = (socket, number)
+        if key in self._forgiven:
+            return self._forgiven[key]
+        return self._rooms.setdefault(key, set(range(begin, begin + talk.ROOM)))
 
     # --- for the test ------------------------------------------------------------------------------------------------
 
@@ -269,14 +286,31 @@ class Swarm:
         self.is_quiet = True
         wait_until(lambda: self.missing() == (0, 0, 0), f"the last answers; {self.text()}", deadline)
 
+    def rest(self, deadline: float = 30) -> None:
+        """Say nothing more, and wait until everything that was said is answered; what goes to others may be away."""
+        self.is_quiet = True
+        wait_until(lambda: not self.missing()[0], f"the last answers; {self.text()}", deadline)
+
+    def forgive(self) -> None:
+        """Expect no more what goes to others and has not come: a lost hub takes it with it. Called while at rest."""
+        for client in self.clients:
+            client.forgiven |= client.untold
+            client.untold.clear()
+        self._forgiven |= {key: missing for key, missing in self._rooms.items() if missing}
+        self._rooms = {key: missing for key, missing in self._rooms.items() if not missing}
+
+    def speak(self) -> None:
+        """Go on after a rest."""
+        self.is_quiet = False
+        for client in self.clients:
+            self._loop.call_soon_threadsafe(client.plan)
+
     def missing(self) -> tuple[int, int, int]:
         """Messages without answer, tallies that have not come, and room frames that have not come."""
-        unheard = sum(map(len, tuple(self._rooms.values())))
-        untold = (self.told_rooms - len(self._rooms)) * talk.ROOM
         return (
             sum(client.said - client.answered for client in self.clients),
             sum(len(client.untold) for client in self.clients),
-            unheard + untold,
+            sum(map(len, tuple(self._rooms.values()))),
         )
 
     def text(self) -> str:
