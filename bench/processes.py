@@ -53,6 +53,10 @@ class Process:
         """The process id."""
         return self._popen.pid
 
+    def cpu(self) -> float:
+        """Return the seconds of CPU time used so far, without children."""
+        return time.clock_gettime_ns(_cpu_clock(self.pid)) / 1e9
+
     def check(self) -> None:
         """Raise, with the end of its log, when the process is no longer there."""
         if self._popen.poll() is not None:

@@ -1,10 +1,11 @@
 """Where the time goes: CPU per message of the server and of the worker process, by room of the house.
 
-How much there is comes from the operating system, while nobody looks: user and system time of each process over the
-messages of a few slices. How it is shared out comes from py-spy, which then looks some hundred times a second at the
+How much there is comes from the operating system, while nobody looks: the CPU time of each process over the messages of
+a few slices, and perf's count of the cycles in the kernel (without perf: the ticks of /proc, which are far off for
+threads that wake often). How it is shared out comes from py-spy, which then looks some hundred times a second at the
 thread that holds the interpreter; each sample counts for the innermost function that is Fairway's, Django's or the
-application's. Samples inside the C library are left out, since most of them are system calls, which the operating
-system has counted already. So the sums are exact and the shares are samples: good for a tenth of a microsecond.
+application's. Samples inside the C library are left out, since most of them are system calls, which are counted
+already. So the sums are exact and the shares are samples.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from bench.contenders import FairwayHub, Running
 from bench.errors import BenchError
 from bench.exercise import Exercise
 from bench.plan import HTTP, Shape, environment
+from bench.processes import Process
 from bench.views import HttpExercise
 
 RATE = 250
@@ -111,50 +115,74 @@ def _portraits(contender: FairwayHub, shape: Shape, running: Running, spy: str) 
     else:
         exercise = Exercise(shape, running.port, accounts, cookie=running.cookie)
     try:
-        pids = {process.name: process.pid for process in running.processes}
-        before, units = {name: _times(pid) for name, pid in pids.items()}, exercise.units
-        deadline = time.monotonic() + COUNTED
-        while time.monotonic() < deadline:
-            exercise.slice()
-        units = exercise.units - units
-        portraits = []
-        for name, pid in pids.items():
-            user, system = (now - then for now, then in zip(_times(pid), before[name], strict=True))
-            portraits.append(Portrait(name, user / units * 1e6, system / units * 1e6))
-        for portrait in portraits:
-            for stack, count in _look(pids[portrait.name], portrait.name, contender.folder, exercise, spy):
+        for process in running.processes:
+            user, system = _cost(process, contender.folder, exercise)
+            portrait = Portrait(process.name, user * 1e6, system * 1e6)
+            for stack, count in _look(process, contender.folder, exercise, spy):
                 portrait.add(stack, count)
             yield portrait
     finally:
         exercise.close()
 
 
+def _cost(process: Process, folder: Path, exercise: Exercise | HttpExercise) -> tuple[float, float]:
+    """Return the seconds of user and of system time for each message."""
+    with _kernel_share(process.pid, folder) as share:
+        before, units = process.cpu(), exercise.units
+        deadline = time.monotonic() + COUNTED
+        while time.monotonic() < deadline:
+            exercise.slice()
+        cost = (process.cpu() - before) / (exercise.units - units)
+    return cost * (1 - share()), cost * share()
+
+
+@contextmanager
+def _kernel_share(pid: int, folder: Path) -> Iterator[Callable[[], float]]:
+    """Yield what tells, at the end, which share of a process's time was the kernel's."""
+    output = folder / "perf.csv"
+    argv = ["perf", "stat", "-e", "cycles:u,cycles:k", "-x", ",", "-o", str(output), "-p", str(pid)]
+    before = _ticks(pid)
+    perf = subprocess.Popen(argv, stderr=subprocess.DEVNULL) if shutil.which("perf") else None
+    share = 0.0
+    try:
+        yield lambda: share
+    finally:
+        counts = [now - then for now, then in zip(_ticks(pid), before, strict=True)]
+        if perf:
+            perf.send_signal(signal.SIGINT)
+            perf.wait(PATIENCE)
+            lines = [line.split(",") for line in output.read_text().splitlines()]
+            cycles = [int(line[0]) for line in lines if line[0].isdigit()]
+            # Not every machine lets its cycles be counted.
+            counts = cycles if len(cycles) == 2 else counts
+        share = counts[1] / (sum(counts) or 1)
+
+
 def _look(
-    pid: int, name: str, folder: Path, exercise: Exercise | HttpExercise, spy: str
+    process: Process, folder: Path, exercise: Exercise | HttpExercise, spy: str
 ) -> Iterator[tuple[list[str], int]]:
     """Let py-spy look at a process under load; yield stacks and how often each was seen."""
-    output = folder / f"{name.replace(' ', '-')}.stacks"
-    argv = [spy, "record", "--pid", str(pid), "--native", "--gil", "--format", "raw", "--output", str(output)]
+    output = folder / f"{process.name.replace(' ', '-')}.stacks"
+    argv = [spy, "record", "--pid", str(process.pid), "--native", "--gil", "--format", "raw", "--output", str(output)]
     argv += ["--rate", str(RATE), "--duration", str(SECONDS)]
-    with (folder / "py-spy.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+    with (folder / "py-spy.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as watching:
         deadline = time.monotonic() + SECONDS + PATIENCE
-        while process.poll() is None:
+        while watching.poll() is None:
             if time.monotonic() > deadline:
-                process.kill()
+                watching.kill()
                 raise BenchError("py-spy does not end")
             exercise.slice()
-    if process.returncode:
+    if watching.returncode:
         raise BenchError(f"py-spy failed: {(folder / 'py-spy.log').read_text(errors='replace')[-500:]}")
     for line in output.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
         yield stack.split(";"), int(count)
 
 
-def _times(pid: int) -> tuple[float, float]:
-    """Return user and system seconds of a process so far."""
+def _ticks(pid: int) -> tuple[int, int]:
+    """Return the ticks of user and of system time so far."""
     _, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    tick = os.sysconf("SC_CLK_TCK")
-    return int(rest.split()[11]) / tick, int(rest.split()[12]) / tick
+    return int(rest.split()[11]), int(rest.split()[12])
 
 
 def _table(portraits: list[Portrait]) -> str:
