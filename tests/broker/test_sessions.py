@@ -59,6 +59,22 @@ def test_an_idle_thread_goes_before_a_window():
     assert sessions.idle_reader("a") is None
 
 
+def test_without_an_idle_thread_the_least_loaded_session_comes_first():
+    sessions = Sessions()
+    for number, demand in ((1, 2), (2, 6), (3, 4)):
+        one = session(number, demand=demand)
+        one.reserve = 7
+        sessions.open(one)
+    assert [one.slack for one in sessions] == [-5, -1, -3]
+    found = []
+    while one := sessions.idle_reader("a"):
+        one.demand -= 1
+        found.append(one.id)
+    assert found[:3] == [2, 2, 3]
+    assert sorted(found) == [1] * 2 + [2] * 6 + [3] * 4
+    assert set(found[-6:]) == {1, 2, 3}
+
+
 def test_a_paused_session_reads_nothing():
     sessions = Sessions()
     for number in (1, 2):

@@ -1,9 +1,9 @@
 """Handing out: which session gets which message, and what becomes of what a lost session held.
 
 **Demand** is how many more deliveries a session would take right now: one for each idle thread, and what its window
-allows ahead. Deliveries are handed out only on demand: to the sessions with an idle thread in turn, then to those whose
-window has room, and from each session's channels in turn. While anybody idle reads a channel, its mailbox is empty,
-unless memory is short.
+allows ahead. Deliveries are handed out only on demand: to the sessions with an idle thread in turn, then to the one
+that holds the least ahead, and from each session's channels in turn. While anybody idle reads a channel, its mailbox is
+empty, unless memory is short.
 """
 
 from collections.abc import Collection, Sequence

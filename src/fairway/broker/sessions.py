@@ -29,6 +29,11 @@ class Session:
         """Whether it would take a delivery right now."""
         return self.demand > 0 and not self.paused
 
+    @property
+    def slack(self) -> int:
+        """How many of its threads are idle; below zero, how many deliveries it holds ahead of them."""
+        return self.demand - self.reserve
+
     def change_demand(self, more: int) -> None:
         """Change how many deliveries it would take. Taking back what was delivered meanwhile takes back nothing."""
         self.demand = max(0, self.demand + more)
@@ -106,7 +111,7 @@ class Sessions:
     def idle_reader(self, channel: str) -> Session | None:
         """Return a session that reads `channel` and would take a delivery; the next call starts with another one.
 
-        One with an idle thread goes before one that would only hold it.
+        One with an idle thread goes before one that would only hold it, and of those the one that holds the least.
         """
         readers = self._readers.get(channel)
         if not readers:
@@ -116,7 +121,7 @@ class Sessions:
             if session.demand > session.reserve:
                 found = session
                 break
-            if session.demand and found is None:
+            if session.demand and (found is None or session.slack > found.slack):
                 found = session
         if found and len(readers) > 1:
             readers[found.id] = readers.pop(found.id)

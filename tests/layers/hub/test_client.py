@@ -16,6 +16,7 @@ from tests.support.hubs import HubThread
 class TestLocalLayer(LayerConformance):
     """The suite that every layer passes."""
 
+    pushes_items = True
     _numbers = itertools.count()
 
     @pytest.fixture(autouse=True)

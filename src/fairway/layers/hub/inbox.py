@@ -239,6 +239,7 @@ class LocalInbox(Inbox):
         if self._closed:
             return
         self._closed = True
+        self._items.clear()
         self._layer.drop_inbox(self)
         try:
             is_here = asyncio.get_running_loop() is self._loop

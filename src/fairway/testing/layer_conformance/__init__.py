@@ -20,7 +20,9 @@ from fairway.testing.layer_conformance.concurrency import ConcurrencyConformance
 from fairway.testing.layer_conformance.groups import GroupConformance
 from fairway.testing.layer_conformance.inboxes import InboxConformance
 from fairway.testing.layer_conformance.readers import ReaderConformance
+from fairway.testing.layer_conformance.recovery import RecoveryConformance
 from fairway.testing.layer_conformance.sending import SendingConformance
+from fairway.testing.layer_conformance.windows import WindowConformance
 
 
 class LayerConformance(
@@ -28,7 +30,9 @@ class LayerConformance(
     GroupConformance,
     InboxConformance,
     ReaderConformance,
+    WindowConformance,
     CommitConformance,
+    RecoveryConformance,
     CancellationConformance,
     ConcurrencyConformance,
 ):

@@ -115,6 +115,9 @@ class ConformanceBase:
     knows_limits = True
     """`make_layer` gives each layer the limits of its own that a test asks for."""
 
+    pushes_items = False
+    """Items travel to their owner's process as they come: what it has not read is bounded beyond what is on the way."""
+
     death_notice = 0.0
     """Seconds after which a reader that died without a word is missed."""
 
@@ -169,6 +172,11 @@ class ConformanceBase:
         delivery: Delivery | None = await form(reader, "receive", self.deadline)
         assert delivery is not None
         return delivery
+
+    def skip_if_items_are_pushed(self) -> None:
+        """Skip a test that needs an owner whose items stay with the layer until it reads them."""
+        if self.pushes_items:
+            raise SkipTest("this layer sends items to their owner's process as they come")
 
     async def assert_quiet(self, form: Form, reader: Reader) -> None:
         """Nothing is there to be received."""

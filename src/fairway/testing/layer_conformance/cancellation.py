@@ -144,7 +144,7 @@ class CancellationConformance(ConformanceBase):
         frames += [item.body[0] for item in await owner.all_items() if isinstance(item, Frame)]
         assert frames == sorted(set(frames))
         assert set(sent) <= set(frames)
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
 
     @cancellation
     async def test_an_answer_from_inside_a_run(self, form: Form) -> None:

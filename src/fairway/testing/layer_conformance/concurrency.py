@@ -68,7 +68,7 @@ class ConcurrencyConformance(ConformanceBase):
             await asyncio.gather(*consuming)
         assert sorted(found) == list(range(3 * COUNT))
         assert layer.statistics().committed == 3 * COUNT
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
 
     @conformance
     async def test_a_loop_that_died_holds_no_message(self, form: Form) -> None:
@@ -186,4 +186,4 @@ class ConcurrencyConformance(ConformanceBase):
             for served in serving:
                 served.result(self.deadline)
         assert sorted(found) == list(range(COUNT * 5))
-        assert layer.statistics().sessions == 0
+        await self.wait_until(lambda: layer.statistics().sessions == 0)

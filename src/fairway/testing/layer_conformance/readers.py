@@ -33,7 +33,7 @@ class ReaderConformance(ConformanceBase):
             except InvalidName:
                 continue
             raise AssertionError(f"{name!r} was taken")
-        assert layer.statistics().sessions == 0
+        await self.wait_until(lambda: layer.statistics().sessions == 0)
 
     @conformance
     async def test_receiving_nothing(self, form: Form) -> None:
@@ -45,7 +45,7 @@ class ReaderConformance(ConformanceBase):
         await form(layer, "publish", number(1))
         receiving = asyncio.create_task(form(reader, "receive", None))
         await form(reader, "commit", await receiving)
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
 
     @conformance
     async def test_each_message_goes_to_one_reader(self, form: Form) -> None:
@@ -127,7 +127,7 @@ class ReaderConformance(ConformanceBase):
             await form(other, "commit", delivery)
         assert await owner.all_items() == []
         await self.assert_quiet(form, layer.reader(["others"]))
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
 
     @conformance
     async def test_a_receipt_commits_once(self, form: Form) -> None:
@@ -141,7 +141,7 @@ class ReaderConformance(ConformanceBase):
         await form(reader, "commit", delivery)
         await assert_lost(form, reader, "commit", delivery, [number(3)])
         await self.assert_quiet(form, reader)
-        assert layer.statistics().committed == 1
+        await self.wait_until(lambda: layer.statistics().committed == 1)
 
     @conformance
     async def test_attempts_run_out(self, form: Form) -> None:
@@ -156,7 +156,7 @@ class ReaderConformance(ConformanceBase):
             await asyncio.sleep(self.death_notice)
         assert await owner.wait_item(Abandoned) == Abandoned(reply, 5, "attempts", 2)
         await self.assert_quiet(form, layer.reader(["websocket.receive"]))
-        assert layer.statistics().dead_letters == 1
+        await self.wait_until(lambda: layer.statistics().dead_letters == 1)
 
     @conformance
     async def test_once_means_once(self, form: Form) -> None:
@@ -169,7 +169,7 @@ class ReaderConformance(ConformanceBase):
         self.kill(reader)
         assert await owner.wait_item(Abandoned) == Abandoned(reply, 0, "lost", 1)
         await self.assert_quiet(form, layer.reader(["http.request"]))
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
 
     @conformance
     async def test_a_response_is_not_begun_twice(self, form: Form) -> None:
@@ -234,8 +234,7 @@ class ReaderConformance(ConformanceBase):
         await form(layer, "publish", Send(reply, b"x"))
         await form(reader, "publish", delivery, Send("gone!c1", b"x"))
         owner.inbox.relieve(reply)
-        await owner.all_items()
-        await form(reader, "publish", delivery, Send(reply, b"x"))
+        await self.wait_published(form, reader, delivery)
         owner.inbox.close()
         await self.wait_gone(form, reader, delivery)
 
@@ -247,6 +246,16 @@ class ReaderConformance(ConformanceBase):
                     await form(reader, "publish", delivery, Send("s1!c1", b""))
                 except ChannelGone:
                     return
+
+    async def wait_published(self, form: Form, reader: Reader, delivery: object) -> None:
+        """Wait until a publish to the delivery's own connection goes in; its owner's word may be on its way."""
+        async with asyncio.timeout(self.deadline):
+            while True:
+                try:
+                    await form(reader, "publish", delivery, Send("s1!c1", b""))
+                except ChannelGone:
+                    continue
+                return
 
     @conformance
     async def test_pause(self, form: Form) -> None:
@@ -285,7 +294,7 @@ class ReaderConformance(ConformanceBase):
         layer = self.layer()
         await form(layer, "send", "view.A!1", {"n": 0})
         await form(layer, "send", "view.A!", {"n": 0})
-        assert layer.statistics().held_bytes == 0
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
         reader = layer.reader(["view.A!"], 4)
         for value, name in enumerate(["view.A!1", "view.A!2", "view.A!", "view.A!1"]):
             await form(layer, "send", name, {"n": value})
