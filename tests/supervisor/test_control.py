@@ -111,3 +111,29 @@ async def test_the_socket_of_a_dead_process_is_replaced_and_one_of_a_living_is_n
 async def test_a_socket_that_cannot_be_made():
     with pytest.raises(LayerUnavailable, match="its folder must be writable"):
         await ControlServer("/nonexistent/x.ctl", {}).start()
+
+
+async def test_a_second_name(path, tmp_path):
+    alias = tmp_path / "alias"
+    alias.symlink_to("/somewhere/old")
+    server = ControlServer(path, {"echo": echo}, str(alias))
+    await server.start()
+    assert (await asked(str(alias)))[-1]["ok"]
+    await server.stop()
+    assert not alias.is_symlink()
+
+
+async def test_a_second_name_that_somebody_has(path, tmp_path):
+    alias = tmp_path / "alias"
+    alias.touch()
+    server = ControlServer(path, {"echo": echo}, str(alias))
+    await server.start()
+    await server.stop()
+    assert alias.exists()
+
+
+async def test_the_second_name_may_be_the_first(path):
+    server = ControlServer(path, {"echo": echo}, path)
+    await server.start()
+    assert (await asked(path))[-1]["ok"]
+    await server.stop()

@@ -9,7 +9,15 @@ from fairway.layers.hub.address import default_path
 from fairway.layers.hub.client import LocalLayer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import UNGATED, UNLIMITED
-from fairway.supervisor.layer import broker_limits, control_path, host_layer, hub_address, is_local, reach_layer
+from fairway.supervisor.layer import (
+    broker_limits,
+    control_alias,
+    control_path,
+    host_layer,
+    hub_address,
+    is_local,
+    reach_layer,
+)
 from fairway.supervisor.options import add_server_options
 
 
@@ -72,3 +80,7 @@ def test_a_layer_that_there_is_not():
             make(read("--layer=carrierpigeon://coop"))
     with pytest.raises(InvalidLayerSetting, match="absolute"):
         host_layer(read("--layer=local://here/hub.sock"))
+
+
+def test_where_a_command_looks_that_is_told_no_layer():
+    assert control_alias() == f"{default_path()}.ctl"

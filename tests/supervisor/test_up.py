@@ -177,6 +177,8 @@ def test_what_a_person_sees(project):
         shown = project.fairway("status", "--layer", project.url)
         assert shown.returncode == 0
         assert [line.split()[:1] for line in shown.stdout.splitlines()[-3:]] == [["server"], ["worker-1"], ["worker-2"]]
+        # In the project's folder it is found without being named.
+        assert project.fairway("status").returncode == 0
         machine = project.fairway("status", "--layer", project.url, "--json")
         assert json.loads(machine.stdout)["program"] == "up"
     for command in ("status", "reload"):

@@ -34,10 +34,12 @@ class ControlServer:
     Parameters:
         path: where.
         commands: name of a command -> what does it.
+        alias: a second name for the socket, which is made as a link if nothing else has it.
     """
 
-    def __init__(self, path: str, commands: Mapping[str, Command]) -> None:
+    def __init__(self, path: str, commands: Mapping[str, Command], alias: str = "") -> None:
         self.path = path
+        self._alias = alias if alias != path else ""
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._callers: set[asyncio.Task[None]] = set()
@@ -66,6 +68,24 @@ class ControlServer:
             listening.close()
             msg = f"the control socket {self.path} cannot be made: {error.strerror}; its folder must be writable"
             raise LayerUnavailable(msg) from error
+        self._link()
+
+    def _link(self) -> None:
+        """Make the second name. It is a help, not a need: whoever lacks it names the layer."""
+        if not self._alias:
+            return
+        alias = Path(self._alias)
+        with contextlib.suppress(OSError, LayerUnavailable):
+            make_runtime_folder(alias)
+            if alias.is_symlink():
+                alias.unlink()
+            alias.symlink_to(self.path)
+
+    def _unlink(self) -> None:
+        for name in (self.path, self._alias):
+            with contextlib.suppress(OSError):
+                if name == self.path or os.readlink(name) == self.path:  # noqa: PTH115
+                    os.unlink(name)  # noqa: PTH108
 
     async def stop(self) -> None:
         """Stop listening; what is being answered is dropped."""
@@ -73,8 +93,7 @@ class ControlServer:
             return
         server, self._server = self._server, None
         server.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)  # noqa: PTH108
+        self._unlink()
         for task in tuple(self._callers):
             task.cancel()
         await asyncio.gather(*self._callers, return_exceptions=True)

@@ -23,7 +23,7 @@ from fairway.server.admin import Admin
 from fairway.server.listener import layer_status
 from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say
-from fairway.supervisor.layer import LOCAL, Backing, control_path, host_layer
+from fairway.supervisor.layer import LOCAL, Backing, control_alias, control_path, host_layer
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -39,7 +39,18 @@ TAKE_OVER = 10.0
 SPARE = 15.0
 """Seconds that a child may take to stop, beyond what its drain takes."""
 
-OWN = ("bind", "processes", "admin_bind", "control", "name", "listen_on", "capacity", "expiry", "layer_memory")
+OWN = (
+    "bind",
+    "processes",
+    "admin_bind",
+    "control",
+    "name",
+    "listen_on",
+    "capacity",
+    "expiry",
+    "layer_memory",
+    "drain_layer",
+)
 """Options that the parent does not pass on."""
 
 
@@ -86,9 +97,10 @@ class Fleet:
         stack.callback(self._backing.layer.close)
         if self._backing.hub:
             await self._backing.hub.start()
-            stack.push_async_callback(self._backing.hub.stop)
+            stack.push_async_callback(self._backing.hub.stop, given.drain_layer)
         path = given.control or control_path(given)
-        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status})))
+        alias = "" if given.control else control_alias()
+        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status}, alias)))
         sockets = await _open(binds_of(given), given.processes)
         self._children = [Child(self._recipe(number, sockets)) for number in range(given.processes)]
         stack.push_async_callback(stop_all, self._children)

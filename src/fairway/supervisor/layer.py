@@ -49,6 +49,11 @@ def control_path(given: argparse.Namespace) -> str:
     return f"{address.path if address else default_path()}.ctl"
 
 
+def control_alias() -> str:
+    """Return where a command that is told no layer looks for the control socket: at the project's own path."""
+    return f"{default_path()}.ctl"
+
+
 def host_layer(given: argparse.Namespace) -> Backing:
     """Make the layer for the process that hosts it, if it is one that is hosted.
 

@@ -14,6 +14,7 @@ from fairway.limits import UNLIMITED, BrokerLimits, ServerLimits
 from fairway.supervisor.logs import LEVELS
 
 DEFAULT_BINDS = ("127.0.0.1:8000",)
+DRAIN_LAYER = 5.0
 UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -238,7 +239,15 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_limits(parser.add_argument_group("times, in seconds; -1 is no limit"), TIMES)
     _add_limits(parser.add_argument_group("limits; -1 is none, sizes take k, M and G"), COUNTS)
-    _add_limits(parser.add_argument_group("stopping"), STOP)
+    stop = parser.add_argument_group("stopping")
+    _add_limits(stop, STOP)
+    stop.add_argument(
+        "--drain-layer",
+        type=duration,
+        default=DRAIN_LAYER,
+        metavar="SECONDS",
+        help=f"for workers to consume what only this server's hub has ({DRAIN_LAYER:g})",
+    )
     logs = parser.add_argument_group("what it tells")
     logs.add_argument("--access-log", default="off", metavar="FILE", help="a file, - for standard output, or off (off)")
     logs.add_argument("--access-log-format", choices=["common", "json"], default="common", help="(common)")

@@ -20,7 +20,7 @@ from fairway.server import Server, ServerConfig, new_event_loop
 from fairway.server.access_log import AccessLogWriter, open_access_log
 from fairway.server.admin import Admin
 from fairway.supervisor.control import ControlServer, Say
-from fairway.supervisor.layer import LOCAL, control_path, host_layer, reach_layer
+from fairway.supervisor.layer import LOCAL, control_alias, control_path, host_layer, reach_layer
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import DEFAULT_BINDS, server_limits
 from fairway.supervisor.signals import StopSignals
@@ -127,9 +127,10 @@ class ServeProcess:
         stack.callback(self._layer.close)
         if backing.hub:
             await backing.hub.start()
-            stack.push_async_callback(backing.hub.stop)
+            stack.push_async_callback(backing.hub.stop, self._given.drain_layer)
         path = self._given.control or control_path(self._given)
-        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status})))
+        alias = "" if self._given.control else control_alias()
+        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status}, alias)))
 
     def _bound(self, binds: list[str]) -> list[str]:
         return [f"{host}:{port}" for host, port in self._server.bound] + [

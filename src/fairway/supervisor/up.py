@@ -20,7 +20,7 @@ from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say, aask
 from fairway.supervisor.crew import Crew, deploy_and_tell
 from fairway.supervisor.fleet import SPARE, serve_command
-from fairway.supervisor.layer import control_path
+from fairway.supervisor.layer import control_alias, control_path
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -90,7 +90,7 @@ class Up:
         await self._check_alone()
         async with AsyncExitStack() as stack:
             commands = {"status": self._tell_status, "reload": self._reload}
-            await stack.enter_async_context(started(ControlServer(self._control, commands)))
+            await stack.enter_async_context(started(ControlServer(self._control, commands, control_alias())))
             stack.push_async_callback(self._stop)
             await start_all([self._server])
             await self._crew.start()
@@ -157,7 +157,7 @@ class Up:
             descriptors=[int(bind.removeprefix("fd:")) for bind in binds if bind.startswith("fd:")],
             outlives_us=True,
             # The children of several server processes have as long, and the parent ends after them.
-            grace=limits.drain + limits.drain_http + 2 * SPARE,
+            grace=limits.drain + limits.drain_http + given.drain_layer + 2 * SPARE,
         )
 
     def _worker_recipe(self, project: Project) -> Recipe:
