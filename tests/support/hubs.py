@@ -1,29 +1,38 @@
 """A hub for tests: in a thread with an event loop of its own, as it is in a process of its own elsewhere."""
 
 import asyncio
+import socket
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from fairway.layers.hub.address import HubAddress
-from fairway.layers.hub.server import HubServer
+from fairway.layers.hub.server import SILENCE, HubServer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import BrokerLimits
-from fairway.wire.hub import VERSIONS
+from fairway.wire.hub import FRAME_LIMIT, MAGIC, VERSIONS, Frame, FrameReader, FromHub, Hello, Welcome, pack
 
 START_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 10.0
+
+F = TypeVar("F", bound=Frame)
 
 
 class HubThread:
     """A running hub at `path`; `stop` ends it gently, and it can be started again."""
 
     def __init__(
-        self, path: Path | str, limits: BrokerLimits | None = None, versions: tuple[int, int] = VERSIONS
+        self,
+        path: Path | str,
+        limits: BrokerLimits | None = None,
+        versions: tuple[int, int] = VERSIONS,
+        silence: float = SILENCE,
     ) -> None:
         self.path = str(path)
         self._limits = limits
         self._versions = versions
+        self._silence = silence
         self.layer: MemoryLayer
         self.hub: HubServer
         self.loop: asyncio.AbstractEventLoop
@@ -51,7 +60,7 @@ class HubThread:
         self.loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         self.layer = MemoryLayer(self._limits)
-        self.hub = HubServer(self.layer, HubAddress(path=self.path), self._versions)
+        self.hub = HubServer(self.layer, HubAddress(path=self.path), self._versions, silence=self._silence)
         await self.hub.start()
         self._started.set()
         try:
@@ -73,3 +82,61 @@ class HubThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class RawLine:
+    """A client of a hub that is only a socket: it may say whatever a test wants."""
+
+    def __init__(self, path: Path | str, *, greet: bool = True, versions: tuple[int, int] = VERSIONS) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(ANSWER_TIMEOUT)
+        self.socket.connect(str(path))
+        self._reader: FrameReader[Any] = FrameReader(FromHub, FRAME_LIMIT)
+        self.unread: list[Any] = []
+        if greet:
+            self.say(Hello(MAGIC, *versions, "raw"))
+            self.welcome = self.wait_for(Welcome)
+
+    def say(self, *frames: Frame) -> None:
+        """Send frames."""
+        self.send(b"".join(map(pack, frames)))
+
+    def send(self, data: bytes) -> None:
+        """Send bytes, if anybody takes them."""
+        self.socket.sendall(data)
+
+    def wait_for(self, kind: type[F]) -> F:
+        """Return the next frame of a kind, and forget those before it."""
+        while True:
+            while self.unread:
+                frame = self.unread.pop(0)
+                if isinstance(frame, kind):
+                    return frame
+            data = self.socket.recv(65536)
+            assert data, f"the hub hung up before a {kind.__name__}"
+            self.unread += self._reader.receive(data)
+
+    def end(self) -> list[Any]:
+        """Return all that comes until the hub hangs up."""
+        found, self.unread = self.unread, []
+        while data := self._receive():
+            found += self._reader.receive(data)
+        return found
+
+    def _receive(self) -> bytes:
+        try:
+            return self.socket.recv(65536)
+        except ConnectionError:
+            return b""
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
