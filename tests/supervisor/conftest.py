@@ -8,4 +8,6 @@ from tests.supervisor.running import Project
 @pytest.fixture
 def project(tmp_path_factory):
     """A project in a folder with a short name: the path of a Unix socket may not be long."""
-    return Project(tmp_path_factory.mktemp("p"))
+    project = Project(tmp_path_factory.mktemp("p"))
+    yield project
+    project.kill_server()

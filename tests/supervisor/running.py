@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -64,6 +66,13 @@ class Project:
     def status(self) -> dict[str, Any]:
         """What runs, asked at the control socket."""
         return dict(list(ask(f"{self.hub}.ctl", "status", 10))[-1])
+
+    def kill_server(self) -> None:
+        """Kill a server that outlived its supervisor, as servers do."""
+        with contextlib.suppress(OSError):
+            *_, left = ask(f"{self.hub}.server.ctl", "status", 5)
+            os.kill(left["pid"], signal.SIGKILL)
+            wait_gone(left["pid"])
 
     @property
     def ws(self) -> str:
