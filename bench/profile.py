@@ -1,7 +1,7 @@
 """Where the time goes: CPU per message of the server and of the worker process, by room of the house.
 
 How much there is comes from the operating system, while nobody looks: the CPU time of each process over the messages of
-a few slices, and perf's count of the cycles in the kernel (without perf: the ticks of /proc, which are far off for
+a few slices; and which part of it was the kernel's from perf (without it from the ticks of /proc, which are far off for
 threads that wake often). How it is shared out comes from py-spy, which then looks some hundred times a second at the
 thread that holds the interpreter; each sample counts for the innermost function that is Fairway's, Django's or the
 application's. Samples inside the C library are left out, since most of them are system calls, which are counted
@@ -19,7 +19,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,35 +126,39 @@ def _portraits(contender: FairwayHub, shape: Shape, running: Running, spy: str) 
 
 def _cost(process: Process, folder: Path, exercise: Exercise | HttpExercise) -> tuple[float, float]:
     """Return the seconds of user and of system time for each message."""
-    with _kernel_share(process.pid, folder) as share:
-        before, units = process.cpu(), exercise.units
-        deadline = time.monotonic() + COUNTED
-        while time.monotonic() < deadline:
-            exercise.slice()
-        cost = (process.cpu() - before) / (exercise.units - units)
-    return cost * (1 - share()), cost * share()
+    cost = _drive(process, exercise)
+    perf = shutil.which("perf")
+    if perf is None:
+        before = _ticks(process.pid)
+        _drive(process, exercise)
+        user, system = (now - then for now, then in zip(_ticks(process.pid), before, strict=True))
+    else:
+        user, system = _samples(process, folder / "perf.data", exercise, perf)
+    share = system / (user + system or 1)
+    return cost * (1 - share), cost * share
 
 
-@contextmanager
-def _kernel_share(pid: int, folder: Path) -> Iterator[Callable[[], float]]:
-    """Yield what tells, at the end, which share of a process's time was the kernel's."""
-    output = folder / "perf.csv"
-    argv = ["perf", "stat", "-e", "cycles:u,cycles:k", "-x", ",", "-o", str(output), "-p", str(pid)]
-    before = _ticks(pid)
-    perf = subprocess.Popen(argv, stderr=subprocess.DEVNULL) if shutil.which("perf") else None
-    share = 0.0
-    try:
-        yield lambda: share
-    finally:
-        counts = [now - then for now, then in zip(_ticks(pid), before, strict=True)]
-        if perf:
-            perf.send_signal(signal.SIGINT)
-            perf.wait(PATIENCE)
-            lines = [line.split(",") for line in output.read_text().splitlines()]
-            cycles = [int(line[0]) for line in lines if line[0].isdigit()]
-            # Not every machine lets its cycles be counted.
-            counts = cycles if len(cycles) == 2 else counts
-        share = counts[1] / (sum(counts) or 1)
+def _drive(process: Process, exercise: Exercise | HttpExercise) -> float:
+    """Drive the load for a while; return the process's CPU seconds for each message."""
+    before, units = process.cpu(), exercise.units
+    deadline = time.monotonic() + COUNTED
+    while time.monotonic() < deadline:
+        exercise.slice()
+    return (process.cpu() - before) / (exercise.units - units)
+
+
+def _samples(process: Process, data: Path, exercise: Exercise | HttpExercise, perf: str) -> tuple[int, int]:
+    """Let perf look at a process under load; return how often it was in user space and how often in the kernel."""
+    # The clock, and not a counter of the processor: in a virtual machine that one would make thread switches dearer.
+    argv = [perf, "record", "-q", "-e", "cpu-clock", "-F", "997", "-p", str(process.pid), "-o", str(data)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as watching:
+        _drive(process, exercise)
+        watching.send_signal(signal.SIGINT)
+        watching.wait(PATIENCE)
+    listed = subprocess.run([perf, "script", "-i", str(data), "-F", "ip"], capture_output=True, text=True, check=False)
+    addresses = [int(word, 16) for word in listed.stdout.split()]
+    system = sum(address >> 63 for address in addresses)
+    return len(addresses) - system, system
 
 
 def _look(
