@@ -31,6 +31,9 @@ LONGEST_PAUSE = 5.0
 CANCEL_WAIT = 5.0
 """A coroutine that was cancelled may take so long to end."""
 
+FRESH = 0.01
+"""Seconds for which a thread that has begun a message is let go first."""
+
 
 def default_threads() -> int:
     """Return how many threads a worker has unless told otherwise.
@@ -235,12 +238,16 @@ class Worker:
                 except Exception:
                     logger.exception("the worker itself failed: %s", describe(delivery))
                 del busy[me]
-                if busy:
-                    # Others hold messages that they have begun. A thread that goes straight on to the next one keeps
-                    # the interpreter for whole time slices, and their latency grows by a slice for each thread.
+                if busy and self._others_want_to_run(time.monotonic()):
+                    # A thread that goes straight on to the next one keeps the interpreter for whole time slices, and
+                    # the latency of the others grows by a slice for each thread.
                     time.sleep(0)
         finally:
             self._application.leave_thread()
+
+    def _others_want_to_run(self, now: float) -> bool:
+        """Whether other threads have just begun a message: those that have been at it for long are waiting."""
+        return any(now - began < FRESH for _, began in tuple(self._busy.values()))
 
     def _hand_over(self, job: Job) -> None:
         """Let a coroutine consumer run on the event loop; give its message back when there is no room."""
