@@ -65,6 +65,10 @@ class Refusal(Frame, tag=3):
     reason: str
 
 
+STOPS = "the hub stops"
+"""The reason of a refusal by which a hub that was told to stop says goodbye."""
+
+
 # --- sessions: from the client ---------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,9 @@ class WorkerProcess:
             while True:
                 try:
                     worker.start()
+                    if pause > FIRST_PAUSE:
+                        logger.info("the layer has been reached")
+                        pause = FIRST_PAUSE
                     self._on_started(worker)
                     break
                 except LayerUnavailable as error:

@@ -14,6 +14,7 @@ import pytest
 from fairway.broker.effects import Ending, Send
 from fairway.errors import LayerUnavailable
 from fairway.layers import LocalLayer
+from fairway.layers.hub import unread
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.server import HubServer
 from fairway.layers.memory import MemoryLayer
@@ -241,6 +242,18 @@ def test_the_memory_of_a_hub_is_bounded(path: Path) -> None:
             line.say(Open(2, 7, ["c"], 1))
             line.wait_for(Answer)
             assert resident(hub.pid) - before < 60_000
+
+
+def test_messages_that_no_worker_reads_are_told(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of a body waits for the consumer of its request, and is no reason to worry."""
+    monkeypatch.setattr(unread, "PATIENCE", 0)
+    with HubThread(path, silence=0.1) as hub:
+        hub.layer.publish(Send("http.request.body?1", b"x"))
+        hub.layer.publish(Send("mail", b"x"))
+        wait_until(lambda: warnings(caplog))
+    assert warnings(caplog)[0] == "messages wait in mail (1), which no worker reads: is one running?"
 
 
 def flood(path: Path) -> None:

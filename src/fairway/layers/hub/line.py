@@ -24,6 +24,7 @@ from fairway.layers.hub.address import check_folder
 from fairway.wire.hub import (
     FRAME_LIMIT,
     MAGIC,
+    STOPS,
     VERSIONS,
     Frame,
     FrameBroken,
@@ -225,7 +226,9 @@ class Line:
             self._stale.append(link.socket)
             self._on_lost()
         if is_news:
-            logger.warning("the hub at %s is away (%s); trying again until it is back", self.path, reason)
+            # Whoever stops a hub knows that its clients wait for the next one.
+            level = logging.INFO if reason == STOPS else logging.WARNING
+            logger.log(level, "the hub at %s is away (%s); trying again until it is back", self.path, reason)
 
     def close(self) -> None:
         """End the line for good."""
@@ -418,8 +421,12 @@ def dial(path: str) -> socket.socket:
         made.connect(path)
     except OSError as error:
         made.close()
-        reason = error.strerror or str(error)
-        msg = f"no hub answers at {path} ({reason}); start `fairway serve`, or correct the path of the layer"
+        if isinstance(error, PermissionError):
+            remedy = "run as the user of `fairway serve`, or share the socket with a group (?mode=0660&group=NAME)"
+            msg = f"the hub at {path} is not open to this user ({error.strerror}); {remedy}"
+        else:
+            remedy = "start `fairway serve` or `fairway up`, or correct the path of the layer"
+            msg = f"no hub answers at {path} ({error.strerror or error}); {remedy}"
         raise LayerUnavailable(msg) from error
     return made
 

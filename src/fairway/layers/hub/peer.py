@@ -196,7 +196,8 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything: what was held is delivered to others."""
         if exc is not None:
-            logger.info("the line of %s broke: %s", self.name, exc)
+            # A process that has ended its sessions and goes may leave something unread; that breaks a line, too.
+            logger.log(logging.INFO if self.seats else logging.DEBUG, "the line of %s broke: %s", self.name, exc)
         elif self._frames.is_unfinished and not self._is_cut:
             logger.warning("the line of %s ended within a frame", self.name)
         self._hub.leave(self)

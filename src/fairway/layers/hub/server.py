@@ -16,8 +16,9 @@ from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.doorway import Doorway
 from fairway.layers.hub.peer import CLOSE_TIMEOUT, Peer
+from fairway.layers.hub.unread import UnreadChannels
 from fairway.layers.memory import MemoryLayer
-from fairway.wire.hub import VERSIONS
+from fairway.wire.hub import STOPS, VERSIONS
 
 logger = logging.getLogger("fairway.hub")
 
@@ -69,6 +70,7 @@ class HubServer:
         self._is_full = False
         self._complaint = ""
         """What is wrong with the socket's file, as the log was told."""
+        self._unread = UnreadChannels()
 
     async def start(self) -> None:
         """Listen on the running loop.
@@ -99,7 +101,7 @@ class HubServer:
                 await self._drain(drain)
         finally:
             for peer in tuple(self.peers):
-                peer.dismiss("the hub stops")
+                peer.dismiss(STOPS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT if self.peers else 0):
                     await self._alone.wait()
@@ -179,7 +181,16 @@ class HubServer:
                 reason = peer.fault(now, self.silence, HELLO_TIMEOUT)
                 if reason:
                     peer.cut(reason)
+            if unread := self._unread.look(self.locked.try_run(self._without_readers) or {}, now):
+                logger.warning("messages wait in %s, which no worker reads: is one running?", unread)
             await self._look_after_socket()
+
+    def _without_readers(self) -> dict[str, int]:
+        """Return how many messages wait in each channel that nobody reads; but for the bodies of single requests."""
+        broker = self.layer.broker
+        boxes = broker.post.boxes().items()
+        found = {name: len(box.letters) for name, box in boxes if box.letters and "?" not in name and "!" not in name}
+        return {name: count for name, count in found.items() if not broker.sessions.has_reader(name)}
 
     async def _look_after_socket(self) -> None:
         """Make the socket anew when its file was removed: processes that start now must find the hub."""
