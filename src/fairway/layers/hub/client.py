@@ -22,7 +22,7 @@ from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.hub.address import HubAddress, make_address
 from fairway.layers.hub.calls import raised
 from fairway.layers.hub.inbox import LocalInbox
-from fairway.layers.hub.line import Line, LineLost
+from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, Line, LineLost
 from fairway.layers.hub.reader import LocalReader
 from fairway.layers.hub.turns import Sleeper, Takers, Turns
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
@@ -173,7 +173,7 @@ class LocalLayer(Layer):
         data = pack(make(token))
         while True:
             if not generation and not self.line.is_up:
-                await asyncio.to_thread(self._ensure_until, deadline)
+                await self._areach(deadline)
             waiter = LoopWaiter()
             self._expect(token, waiter)
             try:
@@ -189,8 +189,18 @@ class LocalLayer(Layer):
             else:
                 return self._result(waiter.result)
 
-    def _ensure_until(self, deadline: float) -> None:
-        self.line.ensure(deadline - time.monotonic())
+    async def _areach(self, deadline: float) -> None:
+        """Do as `Line.ensure`. No thread of the pool is kept while the hub is away: others need them."""
+        pause = FIRST_PAUSE
+        while not self.line.is_up:
+            try:
+                await asyncio.to_thread(self.line.connect)
+            except LayerUnavailable:
+                left = deadline - time.monotonic()
+                if left <= 0 or self.closed:
+                    raise
+                await asyncio.sleep(min(pause, left))
+                pause = min(LONGEST_PAUSE, pause * 2)
 
     def _expect(self, token: int, waiter: Sleeper | LoopWaiter) -> None:
         with self.turns.mutex:
