@@ -83,7 +83,7 @@ def test_a_caller_that_waits_behind_the_watcher_is_served(hub: HubThread) -> Non
             layer.turns.is_attended = True
         caller = threading.Thread(target=lambda waiting=waiting: (layer.statistics(), waiting.set()))
         caller.start()
-        wait_until(lambda: layer.turns.followers)
+        wait_until(lambda waiting=waiting: layer.turns.followers or waiting.is_set())
         with layer.turns.mutex:
             layer.turns.is_attended = False
         layer.turns.watch()
