@@ -4,10 +4,11 @@ import threading
 import time
 
 import pytest
-from django.db import connection, transaction
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, reset_queries, transaction
 from django.test.utils import CaptureQueriesContext
 
-from fairway.database import close_connections, opened_connections, tend_connections
+from fairway.database import care_by_message, close_connections, opened_connections, tend_connections
 
 
 def in_a_thread(function):
@@ -77,3 +78,16 @@ def test_a_thread_that_ends_leaves_no_connection(database):
 
     in_a_thread(consume)
     assert seen == [None]
+
+
+def test_a_worker_process_takes_the_care_of_connections_over_from_djangos_requests():
+    def receivers():
+        return {
+            receiver for signal in (request_started, request_finished) for receiver in signal._live_receivers(None)[0]
+        }
+
+    before = receivers()
+    assert {close_old_connections, reset_queries} <= before
+    with care_by_message():
+        assert receivers() == before - {close_old_connections, reset_queries}
+    assert receivers() == before

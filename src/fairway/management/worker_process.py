@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from fairway.database import care_by_message
 from fairway.limits import WorkerLimits
 from fairway.signals import worker_process_ready, worker_ready
 from fairway.supervisor.notify import Notifier
@@ -41,7 +42,8 @@ def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
     notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))
     worker_process_ready.send(workers[0])
     patience = SAME_STOP if notifier.has_supervisor else 0.0
-    with _stopped_by_signals(process, patience) if _is_main() else _stopped_at_exit(process, limits.grace):
+    stopped = _stopped_by_signals(process, patience) if _is_main() else _stopped_at_exit(process, limits.grace)
+    with care_by_message(), stopped:
         code = 0 if process.run() else 1
     if not process.has_ended:
         leave(code)
