@@ -3,6 +3,7 @@
 PYTHON ?=
 PORT ?= 8000
 PYTEST_ARGS ?=
+DEPLOY_ARGS ?=
 BENCH_ARGS ?=
 # How long the long counts run; CI runs them with FAIRWAY_SOAK=1.
 FAIRWAY_SOAK ?= 20
@@ -12,7 +13,7 @@ SETUP := python3 tools/environment.py .venv $(if $(PYTHON),--python $(PYTHON))
 SYSTEM := python3 tools/system_packages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format coverage conformance soak bench docs wheel-test test-all clean
+.PHONY: help setup demo deploy-demo test lint format coverage conformance soak bench docs wheel-test test-all clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,6 +25,10 @@ demo: ## run the chat of examples/chat on 127.0.0.1, PORT=8000
 	@$(SETUP)
 	@cd examples/chat && ../../$(BIN)/python manage.py migrate --verbosity 0
 	@cd examples/chat && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+
+deploy-demo: ## watch 1,000 conversations go on while workers are reloaded and killed (DEPLOY_ARGS="--seconds 60")
+	@$(SETUP)
+	@exec $(BIN)/python examples/deploy/demo.py $(DEPLOY_ARGS)
 
 test: ## run the tests (PYTEST_ARGS="-k gate" narrows them)
 	@$(SETUP) --group test

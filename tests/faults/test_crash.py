@@ -19,7 +19,8 @@ from tests.support.site import Site
 from tests.support.swarm import Swarm
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.faults
+# The programs start in a second or two, on a busy machine in ten times that.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 CHILDREN = 6
 SILENCE = 1.0

@@ -17,7 +17,8 @@ from tests.support.hubs import HubThread
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.faults
+# The programs start in a second or two, on a busy machine in ten times that.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +30,19 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
 
 
 def open_socket(town: SimpleNamespace, path: str = "ends/") -> ClientConnection:
-    return connect(town.site.url(path), open_timeout=20)
+    return connect(town.site.url(path), open_timeout=60)
 
 
 def hear(socket: ClientConnection) -> dict[str, Any]:
     """An answer, without the process that gave it."""
-    answer = json.loads(socket.recv(timeout=20))
+    answer = json.loads(socket.recv(timeout=60))
     return {key: answer[key] for key in ("how", "attempt", "retries")}
 
 
 def get(town: SimpleNamespace, path: str, method: str = "GET") -> tuple[int, str]:
     request = urllib.request.Request(town.site.url(path, "http"), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -119,7 +120,7 @@ def test_a_message_that_kills_each_worker_becomes_a_dead_letter_and_closes_its_s
     with open_socket(town) as socket:
         socket.send("dies-always")
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=30)
+            socket.recv(timeout=60)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1011
     assert town.seen.take()["disconnect"] == 1011  # the gate is open

@@ -9,7 +9,8 @@ from tests.support.site import Site, children, is_alive
 from tests.support.swarm import Swarm
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.faults
+# The programs start in a second or two, on a busy machine in ten times that.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 SOCKETS = 200
 PROCESSES = "--processes=2"

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ class Site:
         bind = f"127.0.0.1:{self.port}"
         command = ["serve", "--layer", f"local://{self.hub}", "--bind", bind, "--drain=0", *options]
         with running([sys.executable, "-m", "fairway.cli", *command], env=self.env, cwd=PROJECT) as program:
-            program.wait_for_output("serving")
+            program.wait_for_output("serving", 60)
             yield program
 
     @contextlib.contextmanager
@@ -52,7 +53,7 @@ class Site:
         """A running `manage.py runworker`, all of whose processes are ready."""
         command = ["manage.py", "runworker", f"--processes={processes}", f"--threads={threads}"]
         with running([sys.executable, *command], env=self.env, cwd=PROJECT) as program:
-            wait_until(lambda: program.output().count("channels: ") >= processes, f"{processes} workers", 30)
+            wait_until(lambda: program.output().count("channels: ") >= processes, f"{processes} workers", 60)
             yield program
 
     @contextlib.contextmanager
@@ -61,8 +62,8 @@ class Site:
         bind = f"127.0.0.1:{self.port}"
         command = ["up", "--layer", f"local://{self.hub}", "--bind", bind, "--drain=0", *options]
         with running([sys.executable, "-m", "fairway.cli", *command], env=self.env, cwd=PROJECT) as program:
-            program.wait_for_output("serving")
-            wait_until(lambda: self.status().get("ready"), "everything ready", 30)
+            program.wait_for_output("serving", 60)
+            wait_until(lambda: self.status().get("ready"), "everything ready", 60)
             yield program
 
     def status(self) -> dict[str, Any]:
@@ -74,8 +75,18 @@ class Site:
 
     def reload(self) -> None:
         """`fairway reload`, to its end."""
-        answer = list(ask(f"{self.hub}.ctl", "reload", 60))
-        assert answer[-1] == {"ok": True}
+        command = [sys.executable, "-m", "fairway.cli", "reload", "--layer", f"local://{self.hub}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=PROJECT)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def kill_worker(self) -> None:
+        """Kill a worker of `fairway up`, one that works: new code that dies while it starts is no deploy."""
+        pids = wait_until(self._working, "a worker that works", 60)
+        with contextlib.suppress(ProcessLookupError):  # it may have gone by itself: there are reloads
+            os.kill(random.choice(pids), signal.SIGKILL)
+
+    def _working(self) -> list[int]:
+        return [worker["pid"] for worker in self.status()["workers"] if worker["state"] in ("ready", "stopping")]
 
     @contextlib.contextmanager
     def seen(self) -> "Iterator[Seen]":
@@ -155,7 +166,7 @@ class Seen:
         """Read no more."""
         self._reader.close()
 
-    def take(self, timeout: float = 20) -> dict[str, Any]:
+    def take(self, timeout: float = 60) -> dict[str, Any]:
         """The next message."""
         delivery = self._reader.receive(timeout)
         assert delivery is not None, f"nothing was published within {timeout} s"

@@ -276,17 +276,17 @@ class Swarm:
 
     # --- for the test ------------------------------------------------------------------------------------------------
 
-    def wait_answers(self, more: int, deadline: float = 30) -> None:
+    def wait_answers(self, more: int, deadline: float = 60) -> None:
         """Wait until so many more messages have been answered."""
         aim = self.answers + more
         wait_until(lambda: self.answers >= aim, f"{more} more answers; {self.text()}", deadline)
 
-    def finish(self, deadline: float = 30) -> None:
+    def finish(self, deadline: float = 60) -> None:
         """Say nothing more, and wait until everything that was said is answered in full."""
         self.is_quiet = True
         wait_until(lambda: self.missing() == (0, 0, 0), f"the last answers; {self.text()}", deadline)
 
-    def rest(self, deadline: float = 30) -> None:
+    def rest(self, deadline: float = 60) -> None:
         """Say nothing more, and wait until everything that was said is answered; what goes to others may be away."""
         self.is_quiet = True
         wait_until(lambda: not self.missing()[0], f"the last answers; {self.text()}", deadline)

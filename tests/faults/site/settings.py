@@ -12,7 +12,7 @@ ROOT_URLCONF = "urls"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "fairway.layers.LocalLayer",
-        "CONFIG": {"path": f"{SITE}/hub.sock", "wait": 10},
+        "CONFIG": {"path": f"{SITE}/hub.sock", "wait": 4},
         "ROUTING": "routing.channel_routing",
     },
 }

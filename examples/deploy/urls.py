@@ -1,0 +1,3 @@
+"""No pages: the demo talks over WebSockets."""
+
+urlpatterns = []
