@@ -104,11 +104,13 @@ class Release(Frame, tag=12):
 class Demand(Frame, tag=13):
     """Let the session hold so many deliveries more: places that `Release` left taken, or a wider window.
 
-    A negative number takes back what has not been sent yet.
+    A negative number takes back what has not been sent yet. `ahead` of them are no places of an idle thread, so that
+    other sessions with one come first.
     """
 
     reader: int
     more: int
+    ahead: int = 0
 
 
 class Pause(Frame, tag=15):

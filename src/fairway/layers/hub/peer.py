@@ -380,11 +380,12 @@ class Peer(asyncio.Protocol):
     def _demand(self, frame: Demand) -> None:
         seat = self.seats.get(frame.reader)
         if seat:
-            self._locked.run(self._demand_more, self._broker.sessions[seat.session], frame.more)
+            self._locked.run(self._demand_more, self._broker.sessions[seat.session], frame)
 
-    def _demand_more(self, session: Session, more: int) -> None:
+    def _demand_more(self, session: Session, frame: Demand) -> None:
         most = MOST_WINDOW - len(session.leases) - session.demand
-        self._broker.demand(session.id, max(-MOST_WINDOW, min(more, most)), time.monotonic())
+        session.reserve = max(0, min(session.reserve + frame.ahead, MOST_WINDOW))
+        self._broker.demand(session.id, max(-MOST_WINDOW, min(frame.more, most)), time.monotonic())
 
     def _pause(self, frame: Pause) -> None:
         seat = self.seats.get(frame.reader)

@@ -332,7 +332,7 @@ class LocalReader(Reader):
         if not self._is_exact:
             with self._turns.mutex:
                 self._window += more
-                self._line.post(pack(Demand(self._number, more)))
+                self._line.post(pack(Demand(self._number, more, more)))
             self._line.write_posted()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
