@@ -342,6 +342,15 @@ def test_releases_go_back_in_order(hub: HubThread) -> None:
         assert [delivery.envelope.attempt for delivery in found] == [1, 1, 1]
 
 
+def test_what_is_ahead_of_the_threads_waits_behind_an_idle_thread_elsewhere(hub: HubThread) -> None:
+    with RawLine(hub.path) as wide, RawLine(hub.path) as other:
+        wide.say(Open(1, 1, ["c"], 1, 1), Demand(1, 5, 5), Publish(2, Send("c", b"0")))
+        assert wide.wait_for(Delivered).delivery.body == b"0"
+        other.say(Open(1, 1, ["c"], 1, 1), Publish(2, Send("c", b"1")), Publish(3, Send("c", b"2")))
+        assert other.wait_for(Delivered).delivery.body == b"1"
+        assert wide.wait_for(Delivered).delivery.body == b"2"
+
+
 OWNERS_FRAMES = [
     Submit(Envelope("m", "c", "s!1", 0), b"x"),
     Leave("g", 1),
