@@ -53,7 +53,11 @@ def test_the_commands_are_listed(capsys):
         (["serve", "--bind", "8000"], "argument -b/--bind: cannot listen on 8000: write HOST:PORT"),
         (["serve", "--layer", "memory://"], "argument --layer: 'memory://': workers in other processes"),
         (["serve", "--http-timeout=0"], "argument --http-timeout: '0' must be above 0, or -1 for no limit"),
-        (["serve", "--http-time=5"], "unrecognized arguments: --http-time=5"),
+        (
+            ["serve", "--http-time=5"],
+            "fairway serve: error: unrecognized arguments: --http-time=5; `fairway serve --help`",
+        ),
+        (["up", "--max-memory=1G"], "argument --max-memory: '1G' must be a whole number"),
         (["up", "--workers=none"], "argument --workers: 'none' must be a whole number, 1 or more"),
     ],
 )

@@ -89,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with 2, when the command line is wrong.
     """
-    given = make_parser().parse_args(normalise(sys.argv[1:] if argv is None else argv))
+    given, unknown = make_parser().parse_known_args(normalise(sys.argv[1:] if argv is None else argv))
+    if unknown:
+        text = f"unrecognized arguments: {' '.join(unknown)}; `fairway {given.command} --help` lists the options"
+        given.command_parser.error(text)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
         return run(given)
@@ -127,7 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
             formatter_class=_Formatter,
             allow_abbrev=False,
         )
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, command_parser=command)
         return command
 
     serve = add("serve", "the interface server alone", _serve, _SERVE, _SERVE_EPILOG)
@@ -166,7 +169,7 @@ def _add_up_options(parser: argparse.ArgumentParser) -> None:
     workers.add_argument("--grace", type=duration, metavar="SECONDS", help="to finish what runs, at a stop (30)")
     workers.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="for one consumer (no limit)")
     workers.add_argument("--max-messages", type=count, metavar="N", help="then a new process takes over (no limit)")
-    workers.add_argument("--max-memory", metavar="SIZE", help="then a new process takes over (no limit)")
+    workers.add_argument("--max-memory", type=count, metavar="MB", help="then a new process takes over (no limit)")
     workers.add_argument(
         "--start-timeout", type=duration, default=60.0, metavar="SECONDS", help="for new code to report ready (60)"
     )

@@ -144,6 +144,7 @@ def test_wrong_settings(setting, says):
         ({"BACKEND": MEMORY, "CONFIG": {"capacity": {"a": -5}}}, r"{'a': -5} must be above 0, or -1 for no limit"),
         ({"BACKEND": MEMORY, "CONFIG": {"expiry": {"a": 0}}}, r"{'a': 0} must be above 0, or -1 for no limit"),
         ({"BACKEND": MEMORY, "CONFIG": {"hosts": []}}, r"\['CONFIG'\] = {'hosts': \[\]} is refused by the backend"),
+        ({"URL": "local:///a", "CONFIG": {"capacity": {"a": 5}}}, "limits of the hub, which `fairway serve` and"),
         ({"BACKEND": MEMORY, "CONFIG": {"capacity": 5}}, r"\['CONFIG'\]\['capacity'\] = 5 must be a dict"),
         ({"BACKEND": MEMORY, "CONFIG": {"expiry": {"a": "5"}}}, r"\['expiry'\] = {'a': '5'} must hold numbers"),
         ({"BACKEND": MEMORY, "CONFIG": {"capacity": {"a": True}}}, "must hold numbers"),

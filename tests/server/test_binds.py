@@ -101,7 +101,7 @@ async def test_addresses_that_are_not_ours():
 
 
 async def test_a_folder_that_is_not_there(tmp_path):
-    assert "No such file or directory" in str(await refusal(f"unix:{tmp_path}/none/f.sock"))
+    assert "its folder does not exist; make it" in str(await refusal(f"unix:{tmp_path}/none/f.sock"))
 
 
 def test_privileges_that_are_missing_and_errors_without_a_number():

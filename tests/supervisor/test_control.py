@@ -57,6 +57,15 @@ async def test_nonsense_is_answered_with_what_there_is(path, data):
     await server.stop()
 
 
+async def test_a_server_that_runs_alone_tells_where_its_workers_are(path):
+    server = ControlServer(path, {"echo": echo, "reload": control.refuse_reload})
+    await server.start()
+    (answer,) = await asked(path, "reload")
+    assert answer["ok"] is False
+    assert "whose workers (`manage.py runworker`) are apart" in answer["error"]
+    await server.stop()
+
+
 async def test_a_line_without_an_end_is_not_kept(path):
     server = ControlServer(path, {"echo": echo})
     await server.start()

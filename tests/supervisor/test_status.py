@@ -80,6 +80,8 @@ def test_trouble_is_seen():
     assert "waiting: nothing" in text
     assert "dead     4 letters; see `manage.py deadletters`" in text
     assert "open" not in render({**STATUS, "server": {}})
+    assert "workers" not in text
+    assert "workers  none is connected" in render({**STATUS, "server": {"layer": {**LAYER, "sessions": 0}}})
 
 
 @pytest.mark.parametrize(("ready", "code"), [(True, OK), (False, FAILED)])
@@ -115,6 +117,17 @@ def test_no_answer(path, capsys):
     with answering(path, {"ok": True, "nonsense": "x" * 2_000_000}) as layer:
         assert run_status(layer, as_json=False) == run_reload(layer, -1) == FAILED
     assert capsys.readouterr().err.count(f"no answer from {path}.ctl: ") == 2
+
+
+def test_another_user_is_told_what_to_do(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    # For root, nothing is refused.
+    monkeypatch.setattr(status, "ask", refuse)
+    assert run_status("local:///run/a.sock", as_json=False) == FAILED
+    complaint = "no answer from /run/a.sock.ctl: Permission denied; run this as the user that runs the server\n"
+    assert capsys.readouterr().err == complaint
 
 
 def test_the_layer_that_is_meant(monkeypatch):

@@ -152,8 +152,14 @@ def make_layer(setting: LayerSetting) -> Layer:
     backend = import_backend(setting)
     config = dict(setting.config)
     options = _options_of(backend)
-    if "limits" in options and not config.keys().isdisjoint(("capacity", "expiry")):
-        config["limits"] = _limits(setting.alias, config)
+    if not config.keys().isdisjoint(("capacity", "expiry")):
+        if "limits" in options:
+            config["limits"] = _limits(setting.alias, config)
+        elif setting.backend == SCHEMES["local"]:
+            remedy = (
+                "holds limits of the hub, which `fairway serve` and `fairway up` take: --capacity CHANNEL=N, --expiry"
+            )
+            raise _wrong(setting.alias, "CONFIG", dict(setting.config), remedy)
     try:
         layer = backend(**config)
     except (TypeError, ValueError) as error:

@@ -140,7 +140,7 @@ async def listen(factory: Factory, text: str) -> Listener:
     except CannotListen:
         raise
     except OSError as error:
-        raise CannotListen(text, _reason(error, bind), error.errno) from None
+        raise cannot_listen(text, bind, error) from None
 
 
 async def _serve(loop: asyncio.AbstractEventLoop, factory: Factory, bound: socket.socket) -> asyncio.Server:
@@ -232,6 +232,11 @@ def _check_unused(bind: UnixBind) -> None:
     raise CannotListen(text, _IN_USE, errno.EADDRINUSE)
 
 
+def cannot_listen(text: str, bind: Bind, error: OSError) -> CannotListen:
+    """Return what to raise when the system refuses a bind: with the reason and the remedy."""
+    return CannotListen(text, _reason(error, bind), error.errno)
+
+
 def _reason(error: OSError, bind: Bind) -> str:
     if error.errno == errno.EADDRINUSE and isinstance(bind, TcpBind):
         return _IN_USE
@@ -241,4 +246,6 @@ def _reason(error: OSError, bind: Bind) -> str:
         return "the address is none of this machine; 0.0.0.0 is all that it has"
     if error.errno == errno.EACCES:
         return "permission denied; ports below 1024 and folders of others need privileges: choose another --bind"
+    if error.errno == errno.ENOENT:
+        return "its folder does not exist; make it, or choose another --bind"
     return os.strerror(error.errno) if error.errno else str(error)

@@ -163,7 +163,8 @@ class Child:
         if self._first and not self._first.done():
             self._first.set_exception(error)
             return  # whoever waits for it tells
-        logger.error("%s; trying again in %g s", error, self._pause)
+        # Its last lines stand in the log above, each with its name.
+        logger.error("%s %s; trying again in %g s", error.name, error.reason, self._pause)
 
     def _set_pause(self, *, retired: bool) -> None:
         lived = time.monotonic() - self._began

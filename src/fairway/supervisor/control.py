@@ -126,6 +126,16 @@ class ControlServer:
         await writer.drain()
 
 
+async def refuse_reload(say: Say) -> Mapping[str, Any]:
+    """Answer `reload` for a server that runs alone."""
+    del say
+    remedy = "restart them where they run, such as `systemctl restart mysite-worker@1`"
+    return {
+        "ok": False,
+        "error": f"`fairway serve` runs here, whose workers (`manage.py runworker`) are apart; {remedy}",
+    }
+
+
 async def _answers(path: str) -> bool:
     try:
         async with asyncio.timeout(1):

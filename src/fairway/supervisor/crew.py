@@ -129,7 +129,8 @@ async def deploy_and_tell(crew: Crew, say: Say) -> dict[str, Any]:
     try:
         await crew.deploy(tell)
     except StartFailed as error:
-        logger.error("the new code does not start, the old workers stay: %s", error)  # noqa: TRY400  it says all
+        # Its last lines stand in the log above.
+        logger.error("the new code does not start, the old workers stay: %s %s", error.name, error.reason)  # noqa: TRY400
         return {"ok": False, "error": f"the new code does not start, the old workers stay: {error}"}
     return {"ok": True}
 

@@ -22,8 +22,8 @@ from fairway.server import new_event_loop
 from fairway.server.admin import Admin
 from fairway.server.listener import layer_status
 from fairway.supervisor.children import Child, start_all, stop_all
-from fairway.supervisor.control import ControlServer, Say
-from fairway.supervisor.layer import LOCAL, Backing, control_alias, control_path, host_layer
+from fairway.supervisor.control import ControlServer, Say, refuse_reload
+from fairway.supervisor.layer import Backing, control_alias, control_path, host_layer, layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -100,7 +100,8 @@ class Fleet:
             stack.push_async_callback(self._backing.hub.stop, given.drain_layer)
         path = given.control or control_path(given)
         alias = "" if given.control else control_alias()
-        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status}, alias)))
+        commands = {"status": self._tell_status, "reload": refuse_reload}
+        await stack.enter_async_context(started(ControlServer(path, commands, alias)))
         sockets = await _open(binds_of(given), given.processes)
         self._children = [Child(self._recipe(number, sockets)) for number in range(given.processes)]
         stack.push_async_callback(stop_all, self._children)
@@ -110,7 +111,7 @@ class Fleet:
         if given.admin_bind:
             await stack.enter_async_context(started(Admin(given.admin_bind, self.status, self.health)))
         names = ", ".join(sockets.bound)
-        logger.info("serving %s in %d processes, layer %s", names, given.processes, given.layer or LOCAL)
+        logger.info("serving %s in %d processes, layer %s", names, given.processes, layer_name(given))
 
     def _recipe(self, number: int, sockets: SharedSockets) -> Recipe:
         descriptors = sockets.descriptors(number)
@@ -162,7 +163,7 @@ class Fleet:
             "pid": os.getpid(),
             "ready": not self._state and all(child.state == "ready" for child in self._children),
             "uptime": time.monotonic() - self._began,
-            "layer": self._given.layer or LOCAL,
+            "layer": layer_name(self._given),
             "server": self.status(),
             "processes": [
                 {**child.report(), "connections": _connections(child.process.report if child.process else {})}

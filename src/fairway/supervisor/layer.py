@@ -43,6 +43,12 @@ def hub_address(given: argparse.Namespace) -> HubAddress | None:
     return parse_url(given.layer or LOCAL) if is_local(given) else None
 
 
+def layer_name(given: argparse.Namespace) -> str:
+    """Return the URL of the layer for a person to read: with the path, also where that is the project's own."""
+    address = hub_address(given)
+    return address.url if address else str(given.layer)
+
+
 def control_path(given: argparse.Namespace) -> str:
     """Return the path of the control socket: beside the hub's."""
     address = hub_address(given)

@@ -19,8 +19,8 @@ from fairway.layers.base import Layer
 from fairway.server import Server, ServerConfig, new_event_loop
 from fairway.server.access_log import AccessLogWriter, open_access_log
 from fairway.server.admin import Admin
-from fairway.supervisor.control import ControlServer, Say
-from fairway.supervisor.layer import LOCAL, control_alias, control_path, host_layer, reach_layer
+from fairway.supervisor.control import ControlServer, Say, refuse_reload
+from fairway.supervisor.layer import control_alias, control_path, host_layer, layer_name, reach_layer
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import DEFAULT_BINDS, server_limits
 from fairway.supervisor.signals import StopSignals
@@ -117,7 +117,7 @@ class ServeProcess:
                 os.close(number)
             self._follow_parent()
         else:
-            logger.info("serving %s, layer %s", ", ".join(self._bound(binds)), given.layer or LOCAL)
+            logger.info("serving %s, layer %s", ", ".join(self._bound(binds)), layer_name(given))
         if self._notifier.watchdog:
             self._tasks.append(asyncio.create_task(feed_watchdog(self._notifier)))
 
@@ -130,7 +130,8 @@ class ServeProcess:
             stack.push_async_callback(backing.hub.stop, self._given.drain_layer)
         path = self._given.control or control_path(self._given)
         alias = "" if self._given.control else control_alias()
-        await stack.enter_async_context(started(ControlServer(path, {"status": self._tell_status}, alias)))
+        commands = {"status": self._tell_status, "reload": refuse_reload}
+        await stack.enter_async_context(started(ControlServer(path, commands, alias)))
 
     def _bound(self, binds: list[str]) -> list[str]:
         return [f"{host}:{port}" for host, port in self._server.bound] + [
@@ -165,7 +166,7 @@ class ServeProcess:
             "pid": os.getpid(),
             "ready": not self._state,
             "uptime": time.monotonic() - self._began,
-            "layer": self._given.layer or LOCAL,
+            "layer": layer_name(self._given),
             "server": status,
             "processes": [process],
         }

@@ -1,6 +1,5 @@
 """Listening sockets that come from outside (systemd), or are made for several server processes at once."""
 
-import errno
 import os
 import socket
 from collections.abc import MutableMapping, Sequence
@@ -8,7 +7,16 @@ from contextlib import suppress
 from typing import Any
 
 from fairway.errors import CannotListen
-from fairway.server.binds import BACKLOG, FdBind, TcpBind, UnixBind, open_inherited, open_unix, parse_bind
+from fairway.server.binds import (
+    BACKLOG,
+    FdBind,
+    TcpBind,
+    UnixBind,
+    cannot_listen,
+    open_inherited,
+    open_unix,
+    parse_bind,
+)
 
 FIRST_SYSTEMD_SOCKET = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -84,11 +92,7 @@ class SharedSockets:
         except CannotListen:
             raise
         except OSError as error:
-            in_use = error.errno == errno.EADDRINUSE
-            reason = (
-                "address in use: another process listens there; choose another --bind" if in_use else error.strerror
-            )
-            raise CannotListen(text, reason or str(error), error.errno) from None
+            raise cannot_listen(text, bind, error) from None
 
     def _open_tcp(self, bind: TcpBind) -> None:
         found = socket.getaddrinfo(bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

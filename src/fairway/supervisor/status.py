@@ -72,7 +72,8 @@ def _nothing_runs(path: str, *, as_json: bool) -> int:
 
 
 def _no_answer(path: str, error: OSError) -> int:
-    _complain(f"no answer from {path}: {str(error) or type(error).__name__}")
+    remedy = "; run this as the user that runs the server" if isinstance(error, PermissionError) else ""
+    _complain(f"no answer from {path}: {error.strerror or str(error) or type(error).__name__}{remedy}")
     return FAILED
 
 
@@ -90,6 +91,8 @@ def render(status: Mapping[str, Any]) -> str:
         lines.append(f"open     {connections}")
     if "layer" in server:
         lines += _layer_lines(server["layer"])
+        if not server["layer"].get("sessions", 1):
+            lines.append("workers  none is connected; start `manage.py runworker`")
     head = ("name", "process", "state", "restarts", "up", "connections", "doing")
     rows = [head, *(_row(one) for one in (*status["processes"], *status.get("workers", ())))]
     return "\n".join([*lines, "", *_columns(rows)])

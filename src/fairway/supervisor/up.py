@@ -200,7 +200,7 @@ class Up:
 
     async def _reload(self, say: Say) -> Mapping[str, Any]:
         if self._state:
-            return {"ok": False, "error": f"not now: {self._state}"}
+            return {"ok": False, "error": f"not now, it is {self._state}; `fairway status` tells when it is ready"}
         self._notifier.reloading()
         try:
             return await deploy_and_tell(self._crew, say)
