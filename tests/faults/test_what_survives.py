@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
@@ -114,6 +115,24 @@ def test_a_message_that_is_consumed_while_the_hub_is_lost_has_no_effect_and_is_s
             ids = [run.id for run in site.runs() if run.channel == "websocket.receive"]
             assert len(ids) == 3
             assert len(set(ids)) == 2
+
+
+def test_a_disconnect_while_the_hub_is_away_is_told_to_the_next_one(site):
+    with site.workers(), site.serve("--processes=2") as first:
+        with connect(site.url("ends/")):
+            first.process.kill()
+            first.process.wait()
+        with site.serve("--processes=2"), site.seen() as seen:
+            assert seen.take()["disconnect"] == 1000
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_server_that_is_stopped_tells_each_disconnect(site, processes):
+    with site.workers(), site.serve(f"--processes={processes}") as server, ExitStack() as sockets:
+        for number in range(8):
+            sockets.enter_context(connect(site.url(f"talk/{number}")))
+        assert server.stop() == 0
+        assert [run.channel for run in site.runs()].count("websocket.disconnect") == 8
 
 
 # --- one of several servers is killed --------------------------------------------------------------------------------
