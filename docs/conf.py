@@ -20,6 +20,8 @@ version = release = fairway.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "reference/_limits.md"]
 nitpicky = True
+# The standard library is not linked to; what stands in an annotation is known by its name.
+nitpick_ignore_regex = [("py:class", r"collections\.abc\..*")]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
