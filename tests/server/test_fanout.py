@@ -42,8 +42,18 @@ def make():
     return Fanout(inbox, 1024), inbox
 
 
-def send(fanout, group="g", **message):
-    fanout.deliver(GroupFrame(group, encode_message(message), "type" in message, "1"))
+def send(fanout, group="g", name="", **message):
+    fanout.deliver(GroupFrame(group, encode_message(message), "type" in message, name))
+
+
+@pytest.mark.parametrize("message", [{"text": "x"}, {"type": "chat.said"}])
+def test_a_message_that_comes_again_after_its_broker_was_lost_is_dropped(message):
+    fanout, _ = make()
+    member = Member()
+    fanout.add(Add("g", "a", 1), member)
+    for name in ("s1!c1.1.0", "s1!c1.1.0", "s1!c1.2.0", "", ""):
+        send(fanout, name=name, **message)
+    assert len(member.seen) == 4
 
 
 def test_members_come_and_go():

@@ -5,12 +5,14 @@ every member: no per-member encoding, task or await.
 """
 
 import logging
+import time
 from functools import cached_property
 from typing import Protocol
 
 from msgspec import DecodeError
 
 from fairway.broker.effects import Add, Announced, Discard, GroupFrame
+from fairway.broker.repeats import Repeats
 from fairway.errors import InvalidMessage
 from fairway.layers.base import Inbox
 from fairway.server.replies import GroupReply, decode_group_reply
@@ -18,6 +20,11 @@ from fairway.wire import frames
 
 logger = logging.getLogger("fairway.server")
 
+
+REPEAT_MEMORY = 600.0
+REPEAT_COUNT = 10_000
+"""How long, and how many, ids of group messages are remembered. A consumer that had committed when its broker was lost
+may run again on the next broker, which knows nothing of the first run; we do. That happens within seconds."""
 
 GONE: set[str] = set()
 """The groups of a connection that has ended: it can join none any more."""
@@ -67,13 +74,14 @@ class Member(Protocol):
 class Fanout:
     """The groups of one server."""
 
-    __slots__ = ("_compress_from", "_generations", "_inbox", "_members")
+    __slots__ = ("_compress_from", "_generations", "_inbox", "_members", "_seen")
 
     def __init__(self, inbox: Inbox, compress_from: int) -> None:
         self._inbox = inbox
         self._compress_from = compress_from
         self._members: dict[str, dict[Member, None]] = {}
         self._generations: dict[str, int] = {}
+        self._seen = Repeats(REPEAT_MEMORY, REPEAT_COUNT)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -116,9 +124,9 @@ class Fanout:
         return list(self._members.get(group, ()))
 
     def deliver(self, item: GroupFrame) -> None:
-        """Take a group message to every member."""
+        """Take a group message to every member, unless it was here before."""
         members = self._members.get(item.group)
-        if not members:
+        if not members or (item.id and self._seen.seen(item.id, time.monotonic())):
             return
         if item.typed:
             for member in tuple(members):
