@@ -41,7 +41,7 @@ coverage: ## run the tests and hold the gates: 95 % of branches, and a test file
 	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" --cov --cov-report=term $(PYTEST_ARGS)
 	@$(BIN)/python tools/module_tests.py
 
-lint: ## ruff, mypy strict, import contracts, news fragments
+lint: ## ruff, mypy strict, import contracts, module sizes
 	@$(SETUP) --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

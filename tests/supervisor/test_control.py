@@ -8,7 +8,7 @@ import pytest
 
 from fairway.errors import LayerUnavailable
 from fairway.supervisor import control
-from fairway.supervisor.control import ControlServer, ask
+from fairway.supervisor.control import ControlServer, ask, control_path
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
 
@@ -36,6 +36,13 @@ async def raw(path, data):
         return b""
     finally:
         writer.transport.abort()
+
+
+def test_it_is_beside_the_hub_or_where_the_projects_hub_would_be(monkeypatch):
+    monkeypatch.setattr(control, "default_path", lambda: "/run/own")
+    found = [control_path(layer) for layer in ("local:///a/b?mode=0660", "redis://here", None)]
+    assert found == ["/a/b.ctl", "/run/own.ctl", "/run/own.ctl"]
+    assert control_path("local://").endswith(".sock.ctl")
 
 
 async def test_an_answer(path):

@@ -11,11 +11,10 @@ from fairway.layers.memory import MemoryLayer
 from fairway.limits import UNGATED, UNLIMITED
 from fairway.supervisor.layer import (
     broker_limits,
-    control_alias,
-    control_path,
     host_layer,
     hub_address,
     is_local,
+    layer_name,
     reach_layer,
 )
 from fairway.supervisor.options import add_server_options
@@ -60,11 +59,10 @@ def test_a_message_that_no_server_waits_for_is_not_begun():
 def test_where_things_are(tmp_path):
     given = read(f"--layer=local://{tmp_path}/hub.sock")
     assert (is_local(given), hub_address(given).path) == (True, f"{tmp_path}/hub.sock")
-    assert control_path(given) == f"{tmp_path}/hub.sock.ctl"
-    assert control_path(read()) == f"{default_path()}.ctl"
     other = read("--layer=redis://localhost")
     assert (is_local(other), hub_address(other)) == (False, None)
-    assert control_path(other) == f"{default_path()}.ctl"
+    shown = [layer_name(one) for one in (given, other, read())]
+    assert shown == [given.layer, other.layer, f"local://{default_path()}"]
 
 
 def test_the_way_to_a_layer(tmp_path):
@@ -80,7 +78,3 @@ def test_a_layer_that_there_is_not():
             make(read("--layer=carrierpigeon://coop"))
     with pytest.raises(InvalidLayerSetting, match="absolute"):
         host_layer(read("--layer=local://here/hub.sock"))
-
-
-def test_where_a_command_looks_that_is_told_no_layer():
-    assert control_alias() == f"{default_path()}.ctl"

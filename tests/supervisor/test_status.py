@@ -130,13 +130,6 @@ def test_another_user_is_told_what_to_do(monkeypatch, capsys):
     assert capsys.readouterr().err == complaint
 
 
-def test_the_layer_that_is_meant(monkeypatch):
-    monkeypatch.setattr(status, "default_path", lambda: "/run/own")
-    assert status._control_path("redis://here") == "/run/own.ctl"
-    assert status._control_path("local:///a/b") == "/a/b.ctl"
-    assert status._control_path(None).endswith(".sock.ctl")
-
-
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0s"), (61, "1m 1s"), (3600, "1h 0m"), (90061, "1d 1h")])
 def test_times(seconds, text):
     assert format_time(seconds) == text

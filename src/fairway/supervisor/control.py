@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway.errors import LayerUnavailable
+from fairway.layers.hub.address import default_path, parse_url
 from fairway.layers.hub.doorway import make_runtime_folder
 
 LINE_LIMIT = 1024 * 1024
@@ -26,6 +27,18 @@ REQUEST_TIMEOUT = 5.0
 Say = Callable[[str], None]
 Command = Callable[[Say], Awaitable[Mapping[str, Any]]]
 """Does what was asked. It may say lines for a person meanwhile, and returns what the last line holds."""
+
+
+def control_path(layer: str | None = None) -> str:
+    """Return where the control socket of a server is, by its layer's URL: beside the hub's; the project's own for None.
+
+    Of a layer without a hub it is where the project's hub would be.
+
+    Raises:
+        InvalidLayerSetting: the URL cannot be used.
+    """
+    path = parse_url(layer).path if layer and layer.startswith("local://") else default_path()
+    return f"{path}.ctl"
 
 
 class ControlServer:

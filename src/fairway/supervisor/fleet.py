@@ -22,8 +22,8 @@ from fairway.server import new_event_loop
 from fairway.server.admin import Admin
 from fairway.server.listener import layer_status
 from fairway.supervisor.children import Child, start_all, stop_all
-from fairway.supervisor.control import ControlServer, Say, refuse_reload
-from fairway.supervisor.layer import Backing, control_alias, control_path, host_layer, layer_name
+from fairway.supervisor.control import ControlServer, Say, control_path, refuse_reload
+from fairway.supervisor.layer import Backing, host_layer, layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -98,8 +98,8 @@ class Fleet:
         if self._backing.hub:
             await self._backing.hub.start()
             stack.push_async_callback(self._backing.hub.stop, given.drain_layer)
-        path = given.control or control_path(given)
-        alias = "" if given.control else control_alias()
+        path = given.control or control_path(given.layer)
+        alias = "" if given.control else control_path()
         commands = {"status": self._tell_status, "reload": refuse_reload}
         await stack.enter_async_context(started(ControlServer(path, commands, alias)))
         sockets = await _open(binds_of(given), given.processes)

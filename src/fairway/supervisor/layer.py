@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway.layers.base import Layer
-from fairway.layers.hub.address import HubAddress, default_path, parse_url
+from fairway.layers.hub.address import HubAddress, parse_url
 from fairway.layers.hub.client import LocalLayer
 from fairway.layers.hub.server import HubServer
 from fairway.layers.memory import MemoryLayer
@@ -47,17 +47,6 @@ def layer_name(given: argparse.Namespace) -> str:
     """Return the URL of the layer for a person to read: with the path, also where that is the project's own."""
     address = hub_address(given)
     return address.url if address else str(given.layer)
-
-
-def control_path(given: argparse.Namespace) -> str:
-    """Return the path of the control socket: beside the hub's."""
-    address = hub_address(given)
-    return f"{address.path if address else default_path()}.ctl"
-
-
-def control_alias() -> str:
-    """Return where a command that is told no layer looks for the control socket: at the project's own path."""
-    return f"{default_path()}.ctl"
 
 
 def host_layer(given: argparse.Namespace) -> Backing:

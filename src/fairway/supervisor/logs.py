@@ -14,10 +14,14 @@ def configure_logging(level: str, name: str) -> None:
         level: one of `LEVELS`.
         name: what this process is called in each line.
     """
+    logging.basicConfig(level=level.upper(), handlers=[make_handler(name)], force=True)
+    logging.captureWarnings(capture=True)
+
+
+def make_handler(name: str) -> logging.Handler:
+    """Return what writes our lines to standard error. Parameters: what this process is called in each line."""
     # A `%` in the name would be taken for a field.
     name = name.replace("%", "%%")
-    form = logging.Formatter(f"%(asctime)s %(levelname)-7s {name}[{os.getpid()}]: %(message)s")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(form)
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
+    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s {name}[{os.getpid()}]: %(message)s"))
+    return handler

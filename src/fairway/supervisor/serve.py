@@ -19,8 +19,8 @@ from fairway.layers.base import Layer
 from fairway.server import Server, ServerConfig, new_event_loop
 from fairway.server.access_log import AccessLogWriter, open_access_log
 from fairway.server.admin import Admin
-from fairway.supervisor.control import ControlServer, Say, refuse_reload
-from fairway.supervisor.layer import control_alias, control_path, host_layer, layer_name, reach_layer
+from fairway.supervisor.control import ControlServer, Say, control_path, refuse_reload
+from fairway.supervisor.layer import host_layer, layer_name, reach_layer
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import DEFAULT_BINDS, server_limits
 from fairway.supervisor.signals import StopSignals
@@ -128,8 +128,8 @@ class ServeProcess:
         if backing.hub:
             await backing.hub.start()
             stack.push_async_callback(backing.hub.stop, self._given.drain_layer)
-        path = self._given.control or control_path(self._given)
-        alias = "" if self._given.control else control_alias()
+        path = self._given.control or control_path(self._given.layer)
+        alias = "" if self._given.control else control_path()
         commands = {"status": self._tell_status, "reload": refuse_reload}
         await stack.enter_async_context(started(ControlServer(path, commands, alias)))
 

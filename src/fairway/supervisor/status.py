@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fairway.layers.hub.address import default_path, parse_url
 from fairway.limits import UNLIMITED
-from fairway.supervisor.control import ask
+from fairway.supervisor.control import ask, control_path
 
 OK = 0
 FAILED = 1
@@ -23,7 +22,7 @@ def run_status(layer: str | None, *, as_json: bool) -> int:
     Raises:
         InvalidLayerSetting: the URL of the layer cannot be used.
     """
-    path = _control_path(layer)
+    path = control_path(layer)
     try:
         *_, status = ask(path, "status", STATUS_TIMEOUT)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -40,7 +39,7 @@ def run_reload(layer: str | None, timeout: float) -> int:
     Raises:
         InvalidLayerSetting: the URL of the layer cannot be used.
     """
-    path = _control_path(layer)
+    path = control_path(layer)
     result: Mapping[str, Any] = {}
     try:
         for line in ask(path, "reload", None if timeout == UNLIMITED else timeout):
@@ -55,12 +54,6 @@ def run_reload(layer: str | None, timeout: float) -> int:
         return OK
     _complain(f"fairway reload: {result.get('error')}")
     return FAILED
-
-
-def _control_path(layer: str | None) -> str:
-    """Return where the control socket is. Beside the hub's, or, for a layer without one, where the hub's would be."""
-    is_local = layer is None or layer.startswith("local://")
-    return f"{parse_url(layer or 'local://').path if is_local else default_path()}.ctl"
 
 
 def _nothing_runs(path: str, *, as_json: bool) -> int:

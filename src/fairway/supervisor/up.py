@@ -17,10 +17,9 @@ from typing import Any
 import fairway
 from fairway.errors import UsageError
 from fairway.supervisor.children import Child, start_all, stop_all
-from fairway.supervisor.control import ControlServer, Say, aask
+from fairway.supervisor.control import ControlServer, Say, aask, control_path
 from fairway.supervisor.crew import Crew, deploy_and_tell
 from fairway.supervisor.fleet import SPARE, serve_command
-from fairway.supervisor.layer import control_alias, control_path
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -61,7 +60,7 @@ class Up:
         self._notifier = Notifier()
         self._began = time.monotonic()
         self._state = "starting"
-        self._control = control_path(given)
+        self._control = control_path(given.layer)
         self._server_control = self._control.removesuffix(".ctl") + ".server.ctl"
         self._server = Child(self._server_recipe())
         self._crew = Crew(self._worker_recipe(project), given.workers)
@@ -90,7 +89,7 @@ class Up:
         await self._check_alone()
         async with AsyncExitStack() as stack:
             commands = {"status": self._tell_status, "reload": self._reload}
-            await stack.enter_async_context(started(ControlServer(self._control, commands, control_alias())))
+            await stack.enter_async_context(started(ControlServer(self._control, commands, control_path())))
             stack.push_async_callback(self._stop)
             await start_all([self._server])
             await self._crew.start()

@@ -26,6 +26,7 @@ from fairway.layers.registry import SCHEMES
 from fairway.limits import UNLIMITED, WorkerLimits
 from fairway.management.selection import select_channels, split_patterns
 from fairway.routing import Consumer
+from fairway.supervisor.logs import make_handler
 from fairway.supervisor.options import count, duration, positive, seconds
 from fairway.worker.loop import Worker, default_threads
 
@@ -258,7 +259,5 @@ def log_to_stderr(verbosity: int) -> None:
     logger = logging.getLogger("fairway")
     if logger.hasHandlers():
         return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s worker[{os.getpid()}]: %(message)s"))
-    logger.addHandler(handler)
+    logger.addHandler(make_handler("worker"))
     logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
