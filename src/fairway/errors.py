@@ -30,6 +30,9 @@
         ├── ResponseLater          somebody else will answer this request
         ├── RequestAborted         the client went away while its body was read
         └── RequestTimeout         the body took too long
+
+What only tells two cases of one error apart inside a room stands there: `wire.hub.FrameBroken` is a `PeerError`,
+`layers.hub.line.LineLost` and `HubRefuses` are `LayerUnavailable`.
 """
 
 from collections.abc import Iterable

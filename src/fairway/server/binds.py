@@ -212,6 +212,9 @@ def _give_to_group(path: str, group: str) -> None:
         shutil.chown(path, group=group)
     except LookupError:
         raise CannotListen(f"unix:{path.removesuffix(_TEMPORARY)}", f"there is no group {group!r}") from None
+    except PermissionError as error:
+        reason = f"it cannot be given to group {group!r}; the user that runs this must be a member of it"
+        raise CannotListen(f"unix:{path.removesuffix(_TEMPORARY)}", reason, error.errno) from None
 
 
 def _check_unused(bind: UnixBind) -> None:

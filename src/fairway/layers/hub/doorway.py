@@ -145,7 +145,8 @@ def _give(path: Path, address: HubAddress, group: int) -> None:
             os.chown(path, -1, group)
         path.chmod(address.mode)
     except PermissionError as error:
-        msg = f"the hub's socket {address.path} cannot be given to group {address.group!r}: {error.strerror}"
+        remedy = "the user that runs this must be a member of it"
+        msg = f"the hub's socket {address.path} cannot be given to group {address.group!r} ({error.strerror}); {remedy}"
         raise InvalidLayerSetting(msg) from error
 
 
@@ -174,5 +175,5 @@ def _group(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        msg = f"there is no group {name!r} to give the hub's socket to"
+        msg = f"there is no group {name!r} to give the hub's socket to; name another one"
         raise InvalidLayerSetting(msg) from None
