@@ -112,11 +112,16 @@ class Site:
             found.append(Run(channel, name, int(retries), int(attempt), int(pid), float(at)))
         return found
 
-    def run_twice(self) -> list[tuple[str, int, int]]:
-        """The runs that were no repeats by their attempt, and yet there were before: (id, retries, attempt)."""
+    def run_twice(self, channels: str = "") -> list[tuple[str, int, int]]:
+        """The runs that were no repeats by their attempt, and yet there were before: (id, retries, attempt).
+
+        Looks at channels whose names begin with `channels`.
+        """
         seen: set[tuple[str, int, int]] = set()
         twice = []
         for run in self.runs():
+            if not run.channel.startswith(channels):
+                continue
             key = (run.id, run.retries, run.attempt)
             if key in seen:
                 twice.append(key)
