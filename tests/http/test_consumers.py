@@ -8,7 +8,9 @@ from django.utils import translation
 
 from fairway.broker.effects import Frame
 from fairway.channel import Group
+from fairway.errors import InvalidMessage
 from fairway.http.consumers import ViewConsumer
+from fairway.layers.codec import decode_message
 from fairway.names import new_channel
 from tests.http import pages
 from tests.http.exchange import kinds, make_message
@@ -279,18 +281,21 @@ def test_a_request_without_a_reply_channel_is_the_callers_fault():
 
 
 def test_kwargs_of_a_route_are_welcome(site):
-    class Sink:
-        def __init__(self):
-            self.sent = []
-            self.name = "x"
+    ViewConsumer()(make_message({"path": "/hello/"}, site.layer), room="lobby")
+    [frame] = [item for item in site.inbox.drain() if isinstance(item, Frame)]
+    assert decode_message(frame.body)["status"] == 200
 
-        def send(self, content, immediately=False, timeout=0):
-            self.sent.append(content)
 
-    message = make_message({"path": "/hello/"})
-    message._reply = Sink()
-    ViewConsumer()(message, room="lobby")
-    assert message.reply_channel.sent[0]["status"] == 200
+def test_a_status_that_is_no_number_is_the_views_fault(site):
+    class OddHandler:
+        def __call__(self, _message):
+            yield {"status": "200", "headers": [], "content": b"", "more_content": False}
+
+    class Odd(ViewConsumer):
+        handler_class = OddHandler
+
+    with pytest.raises(InvalidMessage, match="status"):
+        Odd()(make_message({}, site.layer))
 
 
 def test_what_middleware_chose_for_a_request_is_not_chosen_for_the_next_message(site, settings):

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils import timezone, translation
 
+from fairway.broker.effects import Send
 from fairway.errors import ChannelGone
 from fairway.http.handler import AsgiHandler
+from fairway.http.response import ReplyMessage
+from fairway.layers.codec import encode_built
 from fairway.limits import HttpLimits
+from fairway.worker.outbox import dispatch_effect
 
 if TYPE_CHECKING:
-    from fairway.channel import Message
+    from fairway.channel import Channel, Message
 
 logger = logging.getLogger("fairway.http")
 
@@ -38,7 +42,7 @@ class ViewConsumer:
         try:
             for reply in messages:
                 if "status" in reply and not reply["more_content"]:
-                    reply_channel.send(reply)
+                    _send_whole(reply, reply_channel)
                 else:
                     reply_channel.send(reply, immediately=True, timeout=self.send_timeout)
         except ChannelGone:
@@ -49,3 +53,12 @@ class ViewConsumer:
             # and no middleware stands before a consumer.
             translation.deactivate()
             timezone.deactivate()
+
+
+def _send_whole(reply: ReplyMessage, reply_channel: "Channel") -> None:
+    """Send a response of one message. All of it was built from Django's response, so only its status is looked at."""
+    if type(reply["status"]) is not int:
+        reply_channel.send(reply)
+        return
+    layer = reply_channel.channel_layer
+    dispatch_effect(Send(reply_channel.name, encode_built(reply, layer.message_limits)), layer)

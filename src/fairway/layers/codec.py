@@ -47,6 +47,11 @@ def encode_message(message: Mapping[str, Any], limits: MessageLimits = DEFAULT_L
         msg = f"a message is a dict, not {type(message).__name__}"
         raise InvalidMessage(msg)
     _check_dict(message, "", limits.depth)
+    return encode_built(message, limits)
+
+
+def encode_built(message: Mapping[str, Any], limits: MessageLimits = DEFAULT_LIMITS) -> bytes:
+    """Do as `encode_message` for a message that our own code has built, of nothing but values that can travel."""
     try:
         body = _encode(message)
     except UnicodeEncodeError as error:
