@@ -121,6 +121,14 @@ def test_what_cannot_start_says_why(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err.startswith(f"fairway up: there is no manage.py in {tmp_path} or above it")
 
 
+@pytest.mark.parametrize("options", [[], ["--bind=127.0.0.1:0"]])
+def test_an_extra_that_is_missing_is_a_line(options):
+    code = "import sys; sys.modules['httptools'] = None; from fairway.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, "serve", *options], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "pip install 'fairway[server]'" in done.stderr
+
+
 def test_the_command_line_itself_imports_little():
     """`fairway status` is to answer at once."""
     look = "import sys, fairway.cli; fairway.cli.make_parser(); print(*sys.modules)"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import fairway
-from fairway.errors import FairwayError
+from fairway.errors import FairwayError, MissingExtra
 from fairway.supervisor.logs import configure_logging
 from fairway.supervisor.options import (
     add_child_options,
@@ -89,16 +89,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with 2, when the command line is wrong.
     """
-    given, unknown = make_parser().parse_known_args(normalise(sys.argv[1:] if argv is None else argv))
-    if unknown:
-        text = f"unrecognized arguments: {' '.join(unknown)}; `fairway {given.command} --help` lists the options"
-        given.command_parser.error(text)
+    try:
+        given = _read(sys.argv[1:] if argv is None else argv)
+    except MissingExtra as error:  # addresses are read by the server's own code
+        return _complain("fairway", error)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
         return run(given)
     except FairwayError as error:
-        print(f"fairway {given.command}: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return _complain(f"fairway {given.command}", error)
+
+
+def _complain(who: str, error: FairwayError) -> int:
+    print(f"{who}: {error}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _read(argv: Sequence[str]) -> argparse.Namespace:
+    given, unknown = make_parser().parse_known_args(normalise(argv))
+    if unknown:
+        text = f"unrecognized arguments: {' '.join(unknown)}; `fairway {given.command} --help` lists the options"
+        given.command_parser.error(text)
+    return given
 
 
 def normalise(argv: Sequence[str]) -> list[str]:
