@@ -119,7 +119,7 @@ def main() -> None:
                 page.evaluate("document.querySelectorAll('.quiet').forEach((line) => line.remove())")
             pages[2].screenshot(path=target / "chat.png")
             pages[1].screenshot(path=target / "chat-dark.png")
-    print(target / "chat.png", target / "chat-dark.png")  # noqa: T201
+    print(target / "chat.png", target / "chat-dark.png")
 
 
 if __name__ == "__main__":

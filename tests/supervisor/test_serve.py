@@ -59,6 +59,15 @@ def test_its_memory_when_idle(project):
     assert resident < 60 * 1024
 
 
+def test_it_takes_as_many_descriptors_as_it_may_have(project):
+    arguments = [*FAIRWAY, "serve", "--layer", project.url, "--bind", f"127.0.0.1:{project.port}"]
+    with running(["sh", "-c", 'ulimit -S -n 300; exec "$@"', "sh", *arguments]) as server:
+        server.wait_for_output("serving")
+        lines = map(str.split, Path(f"/proc/{server.pid}/limits").read_text().splitlines())
+        soft, hard = next(words[3:5] for words in lines if words[:3] == ["Max", "open", "files"])
+    assert soft == hard
+
+
 def test_a_second_signal_leaves_at_once(project):
     with (
         project.serve("--drain=60") as server,

@@ -19,6 +19,7 @@ from fairway.layers.base import Layer
 from fairway.server import Server, ServerConfig, new_event_loop
 from fairway.server.access_log import AccessLogWriter, open_access_log
 from fairway.server.admin import Admin
+from fairway.server.descriptors import raise_open_files
 from fairway.supervisor.control import ControlServer, Say, control_path, refuse_reload
 from fairway.supervisor.layer import host_layer, layer_name, reach_layer
 from fairway.supervisor.notify import Notifier
@@ -41,6 +42,8 @@ def run_server(given: argparse.Namespace) -> int:
     Raises:
         FairwayError: it cannot start; the text says why.
     """
+    # A soft limit of 1,024 is the usual one, for the sake of programs that use select(2).
+    raise_open_files()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(ServeProcess(given).run())
 
