@@ -77,7 +77,7 @@ def test_a_deploy_waits_for_what_runs_and_says_so(project):
         wait_until(lambda: _leased(project) == 1, "the consumer")
         project.deploy("echo two")
         program.process.send_signal(signal.SIGHUP)
-        program.wait_for_output("deploy: waiting for worker-", 30)
+        program.wait_for_output("waiting for worker-", 30)
         with connect(project.ws) as other:
             assert talk(other) == "two hi"
         project.folder.joinpath("go").touch()

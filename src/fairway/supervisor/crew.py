@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class Crew:
             StartFailed: the new code does not start. The old workers go on.
         """
         if self._waiting:
-            say("a deploy waits already; its workers will have this code too")
+            _tell(say, "a deploy waits already; its workers will have this code too")
             await asyncio.shield(self._waiting)
             return
         if self._deploying.locked():
@@ -75,13 +75,13 @@ class Crew:
     async def _deploy(self, say: Say) -> None:
         async with self._deploying:
             old = self._workers
-            say(f"starting {self._size} new workers")
+            _tell(say, f"starting {self._size} new workers")
             self._workers = await self._start_new()
             self._others += old
-            say(f"{', '.join(worker.name for worker in self._workers)} ready; the old ones finish")
+            _tell(say, f"{', '.join(worker.name for worker in self._workers)} ready; the old ones finish")
             await self._dismiss(old, say)
             self._others = [worker for worker in self._others if worker not in old]
-            say("all old workers are gone")
+            _tell(say, "all old workers are gone")
 
     async def stop(self) -> None:
         """Let all workers finish. A deploy that runs ends with them, one that waits does not begin."""
@@ -119,15 +119,15 @@ class Crew:
             await asyncio.wait([stopping], timeout=SAY_EVERY)
             for worker in old:
                 if worker.state == "stopping" and worker.process and worker.process.status:
+                    # The log hears of it from the worker.
                     say(f"waiting for {worker.name}: {worker.process.status}")
         await stopping
 
 
 async def deploy_and_tell(crew: Crew, say: Say) -> dict[str, Any]:
     """Deploy, and return what the control socket answers."""
-    tell = _also_logged(say)
     try:
-        await crew.deploy(tell)
+        await crew.deploy(say)
     except StartFailed as error:
         # Its last lines stand in the log above.
         logger.error("the new code does not start, the old workers stay: %s %s", error.name, error.reason)  # noqa: TRY400
@@ -135,9 +135,7 @@ async def deploy_and_tell(crew: Crew, say: Say) -> dict[str, Any]:
     return {"ok": True}
 
 
-def _also_logged(say: Say) -> Callable[[str], None]:
-    def both(text: str) -> None:
-        logger.info("deploy: %s", text)
-        say(text)
-
-    return both
+def _tell(say: Say, text: str) -> None:
+    """Tell a step of a deploy to who asked for it, and to the log."""
+    logger.info("deploy: %s", text)
+    say(text)
