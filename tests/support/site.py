@@ -174,7 +174,7 @@ class Seen:
     def take(self, timeout: float = 60) -> dict[str, Any]:
         """The next message."""
         delivery = self._reader.receive(timeout)
-        assert delivery is not None, f"nothing was published within {timeout} s"
+        assert delivery is not None, f"nothing was published within {timeout} s: {self.layer.statistics()}"
         self._reader.commit(delivery)
         return decode_message(delivery.body)
 
