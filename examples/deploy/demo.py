@@ -232,6 +232,8 @@ def main():
     # A socket is a file to the system, and 1,024 files are what a process may open unless it asks for more.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: nothing may be left behind
+        signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="fairway-demo-") as folder:
         try:
             return asyncio.run(play(given, Path(folder)))

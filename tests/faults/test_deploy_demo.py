@@ -27,13 +27,14 @@ def test_it_tells_what_happens_and_sums_up():
     assert "0 lost, 0 out of order, 0 consumed twice" in output
 
 
-def test_ctrl_c_stops_everything():
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything(sig):
     with running(DEMO) as demo:
         demo.wait_for_output("sockets are open", 60)
         supervisor = children(demo.pid)
         everything = [*supervisor, *(child for parent in supervisor for child in children(parent))]
         assert len(everything) >= 4
-        assert demo.stop(signal.SIGINT) == 130
+        assert demo.stop(sig) == 130
         assert demo.output().endswith("stopped\n")
         assert "Traceback" not in demo.output()
         wait_until(lambda: not any(map(is_alive, everything)), "the end of server and workers")
