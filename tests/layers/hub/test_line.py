@@ -37,21 +37,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [text for text in texts if "the hub at" in text]
 
 
-async def test_no_hub_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "none.sock"
-    layer = LocalLayer(str(path), wait=0.05)
-    message = f"no hub answers at {path} .No such file or directory.; start `fairway serve`"
-    with pytest.raises(LayerUnavailable, match=message):
-        layer.publish(Send("c", b"x"))
-    with pytest.raises(LayerUnavailable, match=message):
-        await layer.apublish(Send("c", b"x"))
-    with pytest.raises(LayerUnavailable, match=message):
-        layer.reader(["c"])
-    layer.close()
-    with pytest.raises(LayerUnavailable, match="the layer is closed"):
-        layer.publish(Send("c", b"x"))
-
-
 def test_a_publish_waits_for_a_hub_that_comes_back(
     hub: HubThread, layer: LocalLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,7 +68,7 @@ async def test_a_coroutine_waits_for_a_hub_that_comes_back(hub: HubThread, layer
 
 def test_many_threads_share_one_attempt_at_a_hub_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would wait for the hello in its turn otherwise."""
-    monkeypatch.setattr("fairway.layers.hub.line.HELLO_TIMEOUT", 0.3)
+    monkeypatch.setattr("fairway.layers.hub.greeting.HELLO_TIMEOUT", 0.3)
     errors: list[str] = []
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(str(tmp_path / "mute.sock"))

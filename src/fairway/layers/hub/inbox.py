@@ -17,15 +17,8 @@ from fairway.broker.effects import Envelope, Item, Renewed, Severed
 from fairway.errors import LayerUnavailable
 from fairway.layers.base import Inbox
 from fairway.layers.hub.address import check_folder
-from fairway.layers.hub.line import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    HubRefuses,
-    check_welcome,
-    dial,
-    hello,
-    receive_some,
-)
+from fairway.layers.hub.greeting import HubRefuses, check_welcome, dial, hello, receive_some
+from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE
 from fairway.wire.hub import (
     FRAME_LIMIT,
     Announce,

@@ -1,4 +1,4 @@
-"""A client's end of a line to the hub: the socket, the hello, and writing. Who reads it is decided in `turns`.
+"""A client's end of a line to the hub: making it, again and again, and writing. Who reads it is decided in `turns`.
 
 The socket blocks: a thread that waits for the hub costs one system call. A coroutine never waits in it: what the
 socket does not take at once is written by a thread.
@@ -7,7 +7,6 @@ socket does not take at once is written by a thread.
 import asyncio
 import concurrent.futures
 import logging
-import os
 import select
 import socket
 import struct
@@ -20,26 +19,11 @@ from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
-from fairway.layers.hub.address import check_folder
-from fairway.wire.hub import (
-    FRAME_LIMIT,
-    MAGIC,
-    STOPS,
-    VERSIONS,
-    Frame,
-    FrameBroken,
-    FrameReader,
-    FromHub,
-    Hello,
-    Refusal,
-    Welcome,
-    pack,
-)
+from fairway.layers.hub.greeting import CHUNK, HubRefuses, check_welcome, dial, hello, receive_some
+from fairway.wire.hub import FRAME_LIMIT, STOPS, Frame, FrameBroken, FrameReader, FromHub, Refusal, Welcome, pack
 
 logger = logging.getLogger("fairway.layer")
 
-CHUNK = 64 * 1024
-HELLO_TIMEOUT = 5.0
 SEND_TIMEOUT = 10.0
 """A hub that takes nothing for so long is taken for dead."""
 
@@ -50,10 +34,6 @@ LONGEST_PAUSE = 1.0
 
 class LineLost(LayerUnavailable):
     """The line broke before something was written to it as a whole: the hub has not acted on it, and will not."""
-
-
-class HubRefuses(LayerUnavailable):
-    """There is a hub, and it does not want this client."""
 
 
 class _Link:
@@ -189,7 +169,6 @@ class Line:
     def _greet(self) -> tuple[_Link, Welcome]:
         made = dial(self.path)
         try:
-            made.settimeout(HELLO_TIMEOUT)
             frames: FrameReader[Any] = FrameReader(FromHub)
             made.sendall(pack(hello(self._versions)))
             received: list[Frame] = []
@@ -406,61 +385,6 @@ class Line:
         if frames and type(frames[-1]) is Refusal:
             self.lose(link, frames[-1].reason)
         return frames
-
-
-def dial(path: str) -> socket.socket:
-    """Return a socket that is connected to a hub.
-
-    Raises:
-        LayerUnavailable: nobody listens there.
-    """
-    check_folder(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        made.settimeout(HELLO_TIMEOUT)
-        made.connect(path)
-    except OSError as error:
-        made.close()
-        if isinstance(error, PermissionError):
-            remedy = "run as the user of `fairway serve`, or share the socket with a group (?mode=0660&group=NAME)"
-            msg = f"the hub at {path} is not open to this user ({error.strerror}); {remedy}"
-        else:
-            remedy = "start `fairway serve` or `fairway up`, or correct the path of the layer"
-            msg = f"no hub answers at {path} ({error.strerror or error}); {remedy}"
-        raise LayerUnavailable(msg) from error
-    return made
-
-
-def receive_some(made: socket.socket, path: str) -> bytes:
-    """Return what comes next from a hub that has not greeted yet.
-
-    Raises:
-        LayerUnavailable: it hung up.
-    """
-    data = made.recv(CHUNK)
-    if not data:
-        msg = f"the hub at {path} hung up instead of greeting"
-        raise LayerUnavailable(msg)
-    return data
-
-
-def hello(versions: tuple[int, int] = VERSIONS) -> Hello:
-    """Return a client's first frame."""
-    name = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119
-    return Hello(MAGIC, *versions, f"{name or 'python'}[{os.getpid()}]")
-
-
-def check_welcome(frame: Frame, path: str) -> Welcome:
-    """Return the hub's first frame, if it is a welcome.
-
-    Raises:
-        HubRefuses: it is not.
-    """
-    if isinstance(frame, Welcome):
-        return frame
-    reason = frame.reason if isinstance(frame, Refusal) else f"it said {type(frame).__name__}"
-    msg = f"the hub at {path} refuses this client: {reason}"
-    raise HubRefuses(msg)
 
 
 def _wait_readable(made: socket.socket, timeout: float) -> bool:

@@ -1,4 +1,6 @@
-"""One client of the hub: its frames become commands of the broker, and what the broker has for it becomes frames.
+"""One client of the hub: its line, its publishes and calls, and its inbox. Its sessions are `seats`.
+
+Its frames become commands of the broker, and what the broker has for it becomes frames.
 
 Everything for a peer that comes up in one turn of the event loop leaves in one write. What a peer does not read stays
 bounded: deliveries by its window, inbox items by the inbox's limit, and answers because a peer that does not read is
@@ -13,12 +15,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from fairway.broker.effects import Delivery
 from fairway.broker.inbox import Mark as ConnectionMark
-from fairway.broker.sessions import Session
 from fairway.errors import DeliveryLost, FairwayError, LayerUnavailable
 from fairway.layers.hub import calls
-from fairway.layers.locked import Calls
+from fairway.layers.hub.seats import Seats
 from fairway.names import check_channel
 from fairway.wire.hub import (
     FRAME_LIMIT,
@@ -27,7 +27,6 @@ from fairway.wire.hub import (
     Answer,
     Call,
     Commit,
-    Delivered,
     Demand,
     Frame,
     FrameBroken,
@@ -44,7 +43,6 @@ from fairway.wire.hub import (
     Publish,
     PublishDuring,
     Readers,
-    Recalled,
     Refusal,
     Release,
     Reply,
@@ -62,11 +60,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fairway.hub")
 
 MARKS = {"congested": ConnectionMark.CONGESTED, "departed": ConnectionMark.DEPARTED, "": None}
-MOST_SESSIONS = 100
-"""Sessions of one line. A process has one for each layer alias that reads; more are an accident."""
-
-MOST_WINDOW = 10_000
-"""Deliveries that one session may hold."""
 
 MOST_PUBLISHES = 10_000
 """Publishes of one line that may wait for room; the next ones do not wait."""
@@ -82,30 +75,6 @@ OWNER_PATIENCE = 6
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the last words to leave."""
-
-
-class Seat:
-    """A session of a peer, as the broker's shell sees it."""
-
-    __slots__ = ("number", "peer", "refill", "session")
-
-    def __init__(self, peer: "Peer", number: int, session: int, refill: int) -> None:
-        self.peer = peer
-        self.number = number
-        self.session = session
-        self.refill = refill
-        """How many deliveries more a commit makes room for."""
-
-    def settle(self, delivery: Delivery, calls: Calls) -> None:  # noqa: ARG002
-        """Send a delivery on."""
-        peer = self.peer
-        peer.outgoing.append(pack(Delivered(self.number, delivery)))
-        if not peer.is_flushing:
-            peer.schedule()
-
-    def dismiss(self) -> Calls:
-        """The layer closes: the line ends with it."""
-        return [self.peer.dismiss_soon]
 
 
 class Peer(asyncio.Protocol):
@@ -128,9 +97,10 @@ class Peer(asyncio.Protocol):
         """Frames that came with those whose answers the peer does not read."""
         self._unread = 0
         self._since = self._heard = hub.loop.time()
-        self._version = 0
+        self.version = 0
+        """Of the protocol; 0 before the hello."""
         self.name = "a client"
-        self.seats: dict[int, Seat] = {}
+        self.seats = Seats(self, hub.locked, hub.tell_readers)
         self.owner = 0
         """The number of this peer's inbox; 0 without one."""
         self.publishing: dict[int, tuple[str, int]] = {}
@@ -138,14 +108,15 @@ class Peer(asyncio.Protocol):
         self._handlers: dict[type[Frame], Callable[[Any], None]] = {Hello: self._greet}
 
     def _handlers_after_hello(self) -> dict[type[Frame], Callable[[Any], None]]:
+        seats = self.seats
         return {
-            Commit: self._commit,
+            Commit: seats.commit,
             Submit: self._submit,
-            Release: self._release,
-            Demand: self._demand,
-            Open: self._open,
-            Pause: self._pause,
-            Shut: self._shut,
+            Release: seats.release,
+            Demand: seats.demand,
+            Open: seats.open,
+            Pause: seats.pause,
+            Shut: seats.shut,
             PublishDuring: self._publish_during,
             Publish: self._publish,
             Withdraw: self._withdraw,
@@ -175,7 +146,7 @@ class Peer(asyncio.Protocol):
         try:
             frames = self._frames.receive(data)
         except FrameBroken as error:
-            self.cut(error.reason if self._version else f"it does not speak the protocol of a hub: {error.reason}")
+            self.cut(error.reason if self.version else f"it does not speak the protocol of a hub: {error.reason}")
         else:
             self._act(frames)
 
@@ -197,12 +168,11 @@ class Peer(asyncio.Protocol):
         """Let go of everything: what was held is delivered to others."""
         if exc is not None:
             # A process that has ended its sessions and goes may leave something unread; that breaks a line, too.
-            logger.log(logging.INFO if self.seats else logging.DEBUG, "the line of %s broke: %s", self.name, exc)
+            logger.log(logging.INFO if self.seats.taken else logging.DEBUG, "the line of %s broke: %s", self.name, exc)
         elif self._frames.is_unfinished and not self._is_cut:
             logger.warning("the line of %s ended within a frame", self.name)
         self._hub.leave(self)
-        for seat in tuple(self.seats.values()):
-            self._end_session(seat)
+        self.seats.end()
         publishing = tuple(self.publishing.values())
         self.publishing.clear()
         for channel, token in publishing:
@@ -235,7 +205,7 @@ class Peer(asyncio.Protocol):
 
     def fault(self, now: float, silence: float, hello_timeout: float) -> str:
         """Return why this line has to end, or ""."""
-        if not self._version:
+        if not self.version:
             return f"no hello within {hello_timeout:g} s" if now - self._since > hello_timeout else ""
         if self._is_slow:
             unread = self._transport.get_write_buffer_size()
@@ -247,7 +217,7 @@ class Peer(asyncio.Protocol):
         if now - self._heard > silence:
             if self._frames.is_unfinished:
                 return f"a frame that it has begun did not go on for {silence:g} s"
-            if self.seats:
+            if self.seats.taken:
                 return f"no sign of life for {silence:g} s"
         return ""
 
@@ -309,7 +279,7 @@ class Peer(asyncio.Protocol):
 
     def tell_readers(self) -> None:
         """Tell the owner which channels are read, once it reads on."""
-        if self._version >= 2:
+        if self.version >= 2:
             self._is_news = True
             self.schedule()
 
@@ -327,83 +297,10 @@ class Peer(asyncio.Protocol):
                 "upgrade the older of the two"
             )
         else:
-            self._version = min(hello.newest, newest)
+            self.version = min(hello.newest, newest)
             self._frames.limit = FRAME_LIMIT
             self._handlers = self._handlers_after_hello()
-            self.put(Welcome(self._version, self._broker.epoch))
-
-    # --- sessions ----------------------------------------------------------------------------------------------------
-
-    def _open(self, frame: Open) -> None:
-        if frame.reader in self.seats:  # its client opened it again while it was about to open it for the first time
-            self.put(Answer(frame.token))
-            return
-        if len(self.seats) >= MOST_SESSIONS:
-            msg = f"there are {MOST_SESSIONS} sessions on this line"
-            raise FrameBroken(msg)
-        self._locked.run(self._open_session, frame)
-        if frame.reader in self.seats:
-            self._hub.tell_readers()
-
-    def _open_session(self, frame: Open) -> None:
-        window = max(0, min(frame.window, MOST_WINDOW))
-        reserve = window - frame.threads if 0 < frame.threads < window else 0
-        try:
-            session = self._broker.open_session(frame.channels, reserve)
-        except FairwayError as error:
-            self.put(calls.failure(frame.token, error))
-            return
-        self.seats[frame.reader] = self._locked.readers[session] = Seat(self, frame.reader, session, int(window > 0))
-        self.put(Answer(frame.token))
-        self._broker.demand(session, window, time.monotonic())
-
-    def _commit(self, frame: Commit) -> None:
-        seat = self.seats.get(frame.reader)
-        if seat:
-            self._locked.run(self._commit_delivery, seat, frame)
-
-    def _commit_delivery(self, seat: Seat, frame: Commit) -> None:
-        now = time.monotonic()
-        try:
-            self._broker.commit(seat.session, frame.receipt, frame.outbox, frame.ending, now)
-        except DeliveryLost:
-            logger.info("%s committed a delivery that it does not hold any more: nothing is published", self.name)
-        else:
-            if seat.refill:
-                self._broker.demand(seat.session, 1, now)
-
-    def _release(self, frame: Release) -> None:
-        seat = self.seats.get(frame.reader)
-        if seat:
-            self._locked.run(self._broker.release, seat.session, *frame.receipts)
-
-    def _demand(self, frame: Demand) -> None:
-        seat = self.seats.get(frame.reader)
-        if seat:
-            self._locked.run(self._demand_more, self._broker.sessions[seat.session], frame)
-
-    def _demand_more(self, session: Session, frame: Demand) -> None:
-        most = MOST_WINDOW - len(session.leases) - session.demand
-        session.reserve = max(0, min(session.reserve + frame.ahead, MOST_WINDOW))
-        self._broker.demand(session.id, max(-MOST_WINDOW, min(frame.more, most)), time.monotonic())
-
-    def _pause(self, frame: Pause) -> None:
-        seat = self.seats.get(frame.reader)
-        if seat:
-            self._locked.run(self._broker.pause, seat.session)
-            self._hub.tell_readers()
-        self.put(Answer(frame.token))
-
-    def _shut(self, frame: Shut) -> None:
-        seat = self.seats.get(frame.reader)
-        if seat:
-            self._end_session(seat)
-
-    def _end_session(self, seat: Seat) -> None:
-        del self.seats[seat.number]
-        self._locked.readers.pop(seat.session, None)
-        self._locked.try_run(self._broker.close_session, seat.session, time.monotonic())
-        self._hub.tell_readers()
+            self.put(Welcome(self.version, self._broker.epoch))
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -419,9 +316,7 @@ class Peer(asyncio.Protocol):
         return frame.timeout if len(self.publishing) < MOST_PUBLISHES else 0
 
     def _publish_during(self, frame: PublishDuring) -> None:
-        seat = self.seats.get(frame.reader)
-        session = self._broker.sessions.get(seat.session) if seat else None
-        delivery = session.leases.get(frame.receipt) if session else None
+        session, delivery = self.seats.find(frame.reader, frame.receipt)
         if session is None or delivery is None:
             error = DeliveryLost(f"receipt {frame.receipt} is no longer held, so its connection is not answered")
             self.put(calls.failure(frame.token, error))
@@ -442,22 +337,10 @@ class Peer(asyncio.Protocol):
 
     def empty_hub(self) -> None:
         """Drop all messages; tell every client which of its deliveries are none any more. Called under the lock."""
-        held = [
-            (peer, seat, list(self._broker.sessions[seat.session].leases))
-            for peer in self._hub.peers
-            for seat in peer.seats.values()
-        ]
+        held = [(peer.seats, peer.seats.held()) for peer in self._hub.peers]
         self._broker.flush()
-        for peer, seat, receipts in held:
-            if receipts:
-                peer.recall(seat, receipts)
-
-    def recall(self, seat: Seat, receipts: list[int]) -> None:
-        """Take deliveries back that are none any more. Called under the lock."""
-        if self._version >= 2:
-            self.put(Recalled(seat.number, receipts))
-        if seat.refill:
-            self._broker.demand(seat.session, len(receipts), time.monotonic())
+        for seats, receipts in held:
+            seats.recall(receipts)
 
     def _ping(self, _frame: Ping) -> None:
         self.put(Pong())

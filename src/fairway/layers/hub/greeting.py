@@ -1,0 +1,77 @@
+"""How a line to the hub begins, seen from a client: whom it calls, what it says first, and what may be answered.
+
+A line of a process (`line`) and one of an inbox (`inbox`) begin alike; how either waits is its own affair.
+"""
+
+import os
+import socket
+import sys
+
+from fairway.errors import LayerUnavailable
+from fairway.layers.hub.address import check_folder
+from fairway.wire.hub import MAGIC, VERSIONS, Frame, Hello, Refusal, Welcome
+
+CHUNK = 64 * 1024
+"""Bytes that are read at once."""
+
+HELLO_TIMEOUT = 5.0
+"""A hub that has not greeted for so long is taken for dead."""
+
+
+class HubRefuses(LayerUnavailable):
+    """There is a hub, and it does not want this client."""
+
+
+def dial(path: str) -> socket.socket:
+    """Return a socket that is connected to a hub. Its timeout is that of a hello.
+
+    Raises:
+        LayerUnavailable: nobody listens there.
+    """
+    check_folder(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(HELLO_TIMEOUT)
+        made.connect(path)
+    except OSError as error:
+        made.close()
+        if isinstance(error, PermissionError):
+            remedy = "run as the user of `fairway serve`, or share the socket with a group (?mode=0660&group=NAME)"
+            msg = f"the hub at {path} is not open to this user ({error.strerror}); {remedy}"
+        else:
+            remedy = "start `fairway serve` or `fairway up`, or correct the path of the layer"
+            msg = f"no hub answers at {path} ({error.strerror or error}); {remedy}"
+        raise LayerUnavailable(msg) from error
+    return made
+
+
+def receive_some(made: socket.socket, path: str) -> bytes:
+    """Return what comes next from a hub that has not greeted yet.
+
+    Raises:
+        LayerUnavailable: it hung up.
+    """
+    data = made.recv(CHUNK)
+    if not data:
+        msg = f"the hub at {path} hung up instead of greeting"
+        raise LayerUnavailable(msg)
+    return data
+
+
+def hello(versions: tuple[int, int] = VERSIONS) -> Hello:
+    """Return a client's first frame."""
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119
+    return Hello(MAGIC, *versions, f"{name or 'python'}[{os.getpid()}]")
+
+
+def check_welcome(frame: Frame, path: str) -> Welcome:
+    """Return the hub's first frame, if it is a welcome.
+
+    Raises:
+        HubRefuses: it is not.
+    """
+    if isinstance(frame, Welcome):
+        return frame
+    reason = frame.reason if isinstance(frame, Refusal) else f"it said {type(frame).__name__}"
+    msg = f"the hub at {path} refuses this client: {reason}"
+    raise HubRefuses(msg)
