@@ -89,8 +89,8 @@ class RawLine:
 
     def __init__(self, path: Path | str, *, greet: bool = True, versions: tuple[int, int] = VERSIONS) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))  # with a timeout it would fail, not wait, while too many knock
         self.socket.settimeout(ANSWER_TIMEOUT)
-        self.socket.connect(str(path))
         self._reader: FrameReader[Any] = FrameReader(FromHub, FRAME_LIMIT)
         self.unread: list[Any] = []
         if greet:
