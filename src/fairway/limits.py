@@ -85,6 +85,9 @@ class BrokerLimits:
     commit_wait: float = 2.0
     """How long an effect of a commit waits for room in a full channel before it becomes a dead letter."""
 
+    wills: int = 100_000
+    """Connections of one server whose end is told to the workers if the server dies: as many as it may have open."""
+
     dead_letters: int = 1_000
     """Dead letters kept; the oldest goes first, because the newest tells what is wrong now."""
 

@@ -1,6 +1,8 @@
 """`fairway serve --processes 2`: the parent with the hub dies, and the sockets stay with its children."""
 
+import os
 import random
+import signal
 from contextlib import ExitStack
 
 import pytest
@@ -54,6 +56,23 @@ def test_conversations_go_on_with_the_next_parent_when_theirs_is_killed(site):
             swarm.leave()
             wait_until(lambda: not any(map(is_alive, orphans)), "the end of the orphans")
             assert len(children(second.pid)) == 2
+
+
+def test_workers_are_told_of_the_end_of_every_socket_whose_process_was_killed(site):
+    """Once each, after what was under way; sockets of the process that lives hear nothing of it."""
+    with site.workers(), site.serve(PROCESSES) as program, Swarm(site.port, SOCKETS, pause=0.5) as swarm:
+        swarm.wait_answers(SOCKETS)
+        for child in children(program.pid):
+            os.kill(child, signal.SIGKILL)
+        wait_until(lambda: len(ends(site)) >= SOCKETS, "the ends of all sockets", 60)
+    found = ends(site)
+    assert len(found) == len(set(found)) == SOCKETS
+    assert site.run_twice(CONNECTIONS) == []
+
+
+def ends(site: Site) -> list[str]:
+    """The messages that told the end of a socket."""
+    return [run.id for run in site.runs() if run.channel == "websocket.disconnect"]
 
 
 @pytest.mark.soak

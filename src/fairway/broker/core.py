@@ -16,7 +16,7 @@ Who gets a message, and the left half of the picture, is the business of `delive
 Every command leaves what the shell must do in `signals`; the shell takes them with `take_signals` after each.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from msgspec.structs import replace
@@ -42,6 +42,7 @@ from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Letter, Waiting
 from fairway.broker.post import queue_name
 from fairway.broker.repeats import Repeats
+from fairway.broker.wills import DISCONNECT, Will
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
 from fairway.limits import BrokerLimits
 
@@ -85,8 +86,11 @@ class Broker(Deliveries):
             self._consume_later((envelope, delivery.body), outbox, now)
             return
         self.post.held -= len(delivery.body)
-        if inbox and envelope.order >= 0:
-            self.owners.tell(inbox, Done(reply_channel, envelope.order))
+        if envelope.order >= 0:
+            if inbox:
+                self.owners.tell(inbox, Done(reply_channel, envelope.order))
+            elif self._last_words:
+                self._speak(reply_channel)
 
     def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
         envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
@@ -276,6 +280,8 @@ class Broker(Deliveries):
         if envelope.attempt > 1 and self._has_still(inbox, envelope.id):
             self.repeats_dropped += 1
             return
+        if inbox.wills:
+            self._note_will(inbox, envelope)
         name = queue_name(envelope.channel)
         if self.post.is_gone(name):
             reason = "gone"
@@ -284,7 +290,24 @@ class Broker(Deliveries):
         else:
             self.post.forget_box(name)
             reason = "capacity"
+            if envelope.order == 0:
+                inbox.wills.pop(envelope.reply_channel, None)  # nobody will hear of this connection
         self.owners.tell(inbox, Refused(envelope.reply_channel, envelope.order, envelope.channel, reason))
+
+    @staticmethod
+    def _note_will(inbox: Inbox, envelope: Envelope) -> None:
+        if envelope.channel == DISCONNECT:
+            inbox.wills.pop(envelope.reply_channel, None)
+        elif will := inbox.wills.get(envelope.reply_channel):
+            will.note(envelope)
+
+    def carry_out(self, wills: Mapping[str, Will]) -> None:
+        """Tell the workers of the end of these connections, whose owner has died: of each after what is under way."""
+        busy = {envelope.reply_channel for envelope in self._envelopes() if envelope.order >= 0}
+        for channel, will in wills.items():
+            self._last_words[channel] = will.letter(channel)
+            if channel not in busy:
+                self._speak(channel)
 
     def _has_still(self, inbox: Inbox, message_id: str) -> bool:
         """Whether a message that its owner sends again waits here or is leased.
@@ -363,6 +386,7 @@ class Broker(Deliveries):
         self.signals += [Settled(waiting.token, "") for waiting in dropped if waiting.token]
         self._repeats.clear()
         self._later.clear()
+        self._last_words.clear()
         for session in self.sessions:
             session.leases.clear()
 

@@ -14,6 +14,7 @@ from fairway.broker.mailbox import Letter, Mailbox
 from fairway.broker.owners import Owners
 from fairway.broker.post import Post, queue_name
 from fairway.broker.sessions import Session, Sessions
+from fairway.broker.wills import DISCONNECT
 from fairway.limits import BrokerLimits
 from fairway.names import check_readable
 
@@ -28,6 +29,8 @@ class Deliveries:
         self._numbers = count(1)
         self.owners = Owners(self.limits, self.post, self.signals, self._numbers)
         self.sessions = Sessions()
+        self._last_words: dict[str, Letter] = {}
+        """Reply channel -> the last message of a connection whose owner has died: it waits for the one before it."""
         self.delivered = 0
         self.due: float | None = None
         """When `tick` has something to do; None when nothing waits for time to pass."""
@@ -186,3 +189,17 @@ class Deliveries:
         inbox = self.owners.of(envelope.reply_channel) if envelope.order >= 0 else None
         if inbox:
             self.owners.tell(inbox, Abandoned(envelope.reply_channel, envelope.order, reason, envelope.attempt))
+            if reason == "expired":
+                inbox.wills.pop(envelope.reply_channel, None)  # no consumer saw the connect, so none is told of the end
+        elif reason == "expired":
+            self._last_words.pop(envelope.reply_channel, None)
+        elif self._last_words:
+            self._speak(envelope.reply_channel)
+
+    def _speak(self, channel: str) -> None:
+        """Send the last message of a connection whose owner has died, now that nothing else of it is under way."""
+        letter = self._last_words.pop(channel, None)
+        if letter:
+            self.post.held += len(letter[1])
+            self.post.box(DISCONNECT).put(letter)
+            self._hand_out(DISCONNECT)

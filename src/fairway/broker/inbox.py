@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from fairway.broker.effects import Frame, GroupFrame, Item, State
 from fairway.broker.mailbox import Waiting
+from fairway.broker.wills import Will
 from fairway.limits import BrokerLimits
 
 
@@ -25,7 +26,7 @@ class Mark(IntEnum):
 class Inbox:
     """The items for one owner."""
 
-    __slots__ = ("_limits", "asked", "id", "items", "known", "marks", "prefixes", "size", "unread", "waiting")
+    __slots__ = ("_limits", "asked", "id", "items", "known", "marks", "prefixes", "size", "unread", "waiting", "wills")
 
     def __init__(self, owner: int, prefixes: tuple[str, ...], limits: BrokerLimits) -> None:
         self.id = owner
@@ -41,6 +42,8 @@ class Inbox:
         """Tokens of the questions that the owner has not answered."""
         self.known: set[str] | None = None
         """The ids of its messages that the broker had when the owner first sent one again; None before that."""
+        self.wills: dict[str, Will] = {}
+        """Reply channel -> what the workers are told of that connection if the owner dies."""
 
     @property
     def is_full(self) -> bool:

@@ -25,6 +25,7 @@ from fairway.broker.groups import Directory
 from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Waiting
 from fairway.broker.post import Post
+from fairway.broker.wills import Will
 from fairway.errors import LayerUnavailable
 from fairway.limits import BrokerLimits
 from fairway.names import owner_prefix
@@ -75,6 +76,16 @@ class Owners:
         self._post.crowd -= inbox.waiting_size()
         self._signals += [Settled(waiting.token, "") for queue in inbox.waiting.values() for waiting in queue]
         self._signals += [Answered(token, None) for token in inbox.asked]
+
+    def will(self, owner: int, channel: str, will: Will) -> None:
+        """Keep what the workers are told of a connection if its owner dies."""
+        inbox = self._inboxes.get(owner)
+        if inbox is None:
+            return
+        if not will.body:
+            inbox.wills.pop(channel, None)
+        elif len(inbox.wills) < self._limits.wills:
+            inbox.wills[channel] = will
 
     def of(self, channel: str) -> Inbox | None:
         """Return the inbox of the owner of a process-specific channel, or None."""

@@ -156,6 +156,18 @@ class Inbox(ABC):
     def answer(self, token: int, answer: Any) -> None:
         """Answer an `Ask`."""
 
+    def will(self, channel: str, body: bytes, order: int, state: dict[str, bytes] | None) -> None:  # noqa: B027
+        """File what the workers are to be told of a WebSocket if this process dies, and the broker lives.
+
+        Until its `websocket.disconnect` is submitted, the broker keeps it; a broker in this process has no need of it.
+
+        Parameters:
+            channel: the connection.
+            body: its `websocket.disconnect`, encoded, without the value of its last key, the order; b"" takes it back.
+            order: the number of the last message that was submitted, -1 before the first.
+            state: the connection's state, as of that message.
+        """
+
     @abstractmethod
     def congest(self, channel: str) -> None:
         """Say that a connection's client reads slowly: direct sends to it wait or raise `ChannelFull`."""

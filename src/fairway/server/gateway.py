@@ -75,6 +75,9 @@ class Stream(Member, Answering, Protocol):
     def on_owner_gone(self) -> None:
         """Learn that the process this connection is pinned to has died."""
 
+    def file_will(self) -> None:
+        """Tell the broker what the workers are to hear of this connection if this process dies."""
+
 
 class Gateway:
     """The registry of connections, and the way between them and the layer. Made in the thread of its event loop."""
@@ -314,6 +317,8 @@ class Gateway:
             self.inbox.congest(channel)
         for channel in self._departed:
             self.inbox.depart(channel)
+        for stream in self._streams.values():
+            stream.file_will()
         for envelope, body in renewal.again:
             with suppress(LayerUnavailable):
                 self.inbox.submit(envelope, body)

@@ -315,6 +315,9 @@ class HttpStream:
             self._consumed = True
         self._answer_error(503, retry_after=5)
 
+    def file_will(self) -> None:
+        """Nothing: a request that is cut is told to nobody."""
+
     def on_owner_gone(self) -> None:
         """Nothing: a request is pinned to nobody."""
 

@@ -58,6 +58,14 @@ CHANNELS = {
 """Where each kind of message of a WebSocket goes."""
 
 
+def encode_will(channel: str, path: str) -> bytes:
+    """Return the `websocket.disconnect` of a connection whose server dies, without the value of its last key, `order`.
+
+    The broker appends it (`Inbox.will`). 1006: there was no closing handshake (RFC 6455, 7.1.5).
+    """
+    return encode({"reply_channel": channel, "path": path, "code": 1006, "order": 0})[:-1]
+
+
 def encode_socket(message: Incoming, kind: Kind, payload: Any) -> bytes:
     """Return a message of a WebSocket: a text, bytes, an encoded event, or the close code of its disconnect."""
     if kind is Kind.TEXT:

@@ -53,6 +53,8 @@ class Record:
             body = encode_socket(Incoming(self.channel, self._path, order), kind, payload)
             if kind is Kind.DISCONNECT:
                 self._disconnect = body
+                if self.receive_channel:  # the broker does not know this channel for that of the end
+                    self._gateway.inbox.will(self.channel, b"", order, None)
             self._gateway.submit(self.receive_channel or CHANNELS[kind], self, order, body)
         if self._disconnect is not None and gate.done == gate.sent:
             self._vanish()
@@ -94,6 +96,9 @@ class Record:
     def on_owner_gone(self) -> None:
         """Go on: what the process had is lost with it."""
         self.on_done(self._gate.sent)
+
+    def file_will(self) -> None:
+        """Nothing: its end is told already."""
 
     def on_frame(self, body: bytes) -> None:
         """Nothing: there is nobody to send it to."""

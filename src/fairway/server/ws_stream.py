@@ -18,7 +18,7 @@ from fairway.errors import InvalidMessage
 from fairway.server.exchange import Step
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gateway import Gateway
-from fairway.server.outgoing import Scope, encode
+from fairway.server.outgoing import Scope, encode, encode_will
 from fairway.server.pending import Decision, Pending, decide
 from fairway.server.port import Port
 from fairway.server.pulse import Pulse, Verdict
@@ -54,6 +54,7 @@ class WebSocketStream(Reading):
         self.channel = scope.reply_channel = gateway.open_socket(self)
         scope.order = self._gate.number()
         scope.subprotocols = request.subprotocols
+        self.file_will()
         gateway.submit("websocket.connect", self, scope.order, encode(scope))
         gateway.deadlines.put(self, gateway.limits.websocket.connect_timeout)
         port.log(Step("connecting", 0, 0, self.channel))
@@ -236,6 +237,10 @@ class WebSocketStream(Reading):
         else:
             self.close(1013, "full")
         self.on_done(item.order)
+
+    def file_will(self) -> None:
+        """See `Stream.file_will`."""
+        self._gateway.inbox.will(self.channel, encode_will(self.channel, self._path), self._gate.sent, self.state)
 
     def on_owner_gone(self) -> None:
         """Close: the process that reads this connection is gone. Nothing more can be told to it."""

@@ -5,7 +5,7 @@ Message bodies are `bin` values in it that nobody decodes on the way. A receiver
 and takes the default for those that are missing, so that fields can be added at the end without a new version.
 
 A line begins with `Hello` from the client and `Welcome` or `Refusal` from the hub; all that follows has the version
-that `Welcome` names. Version 2 added what version 1 lacks: `Open.threads`, `Recalled` and `Readers`.
+that `Welcome` names. Version 2 added what version 1 lacks: `Open.threads`, `Will`, `Recalled` and `Readers`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -209,6 +209,20 @@ class Announce(Frame, tag=35):
     groups: list[str]
 
 
+class Will(Frame, tag=36):
+    """Say what the workers are told of a WebSocket if this process dies (version 2).
+
+    `body` is its `websocket.disconnect` as far as the value of its last key, the order, which the hub appends: `order`
+    plus one, counted on with each message that is submitted. `state` is kept up to date in the same way. No body takes
+    it back; so does the submitted `websocket.disconnect`.
+    """
+
+    channel: str
+    body: bytes
+    order: int
+    state: dict[str, bytes] | None = None
+
+
 # --- from the hub ----------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +283,7 @@ FromClient = (
     | Reply
     | Mark
     | Announce
+    | Will
 )
 FromHub = Welcome | Refusal | Delivered | Recalled | Answer | Items | Readers | Pong
 

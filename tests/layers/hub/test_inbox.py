@@ -57,6 +57,19 @@ async def test_a_conversation(layer: LocalLayer) -> None:
 
 
 @pytest.mark.usefixtures("loop_factory")
+@pytest.mark.parametrize(("newest", "kept"), [(2, ["s!1"]), (1, [])])
+async def test_wills_are_for_hubs_that_know_them(hub: HubThread, newest: int, kept: list[str]) -> None:
+    layer = LocalLayer(hub.path, versions=(1, newest))
+    owner = Owner(layer)
+    owner.inbox.will("s!1", b"x", -1, None)
+    owner.inbox.submit(Envelope("m", "c", "s!1", 0), b"x")
+    await await_until(lambda: "c" in hub.layer.statistics().channels)
+    [inbox] = hub.layer.broker.owners._inboxes.values()
+    assert list(inbox.wills) == kept
+    layer.close()
+
+
+@pytest.mark.usefixtures("loop_factory")
 async def test_a_hub_that_comes_back(hub: HubThread, layer: LocalLayer, caplog: pytest.LogCaptureFixture) -> None:
     """`Severed`, then `Renewed`; what is said in between reaches nobody; afterwards all is as before."""
     epochs = []

@@ -36,6 +36,7 @@ from fairway.wire.hub import (
     Reply,
     Submit,
     Welcome,
+    Will,
     pack,
 )
 
@@ -196,6 +197,11 @@ class LocalInbox(Inbox):
     def announce(self, groups: Collection[str]) -> None:
         """See `Inbox.announce`."""
         self._write(Announce(list(groups)))
+
+    def will(self, channel: str, body: bytes, order: int, state: dict[str, bytes] | None) -> None:
+        """See `Inbox.will`."""
+        if self._version >= 2:
+            self._write(Will(channel, body, order, state))
 
     def congest(self, channel: str) -> None:
         """See `Inbox.congest`."""

@@ -16,8 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from fairway.broker.inbox import Mark as ConnectionMark
+from fairway.broker.wills import Will as Testament
 from fairway.errors import DeliveryLost, FairwayError, LayerUnavailable
 from fairway.layers.hub import calls
+from fairway.layers.hub.estates import Estate, process_of
 from fairway.layers.hub.seats import Seats
 from fairway.names import check_channel
 from fairway.wire.hub import (
@@ -49,6 +51,7 @@ from fairway.wire.hub import (
     Shut,
     Submit,
     Welcome,
+    Will,
     Withdraw,
     pack,
     pack_items,
@@ -101,6 +104,7 @@ class Peer(asyncio.Protocol):
         """Of the protocol; 0 before the hello."""
         self.name = "a client"
         self.seats = Seats(self, hub.locked, hub.tell_readers)
+        self._process = 0
         self.owner = 0
         """The number of this peer's inbox; 0 without one."""
         self.publishing: dict[int, tuple[str, int]] = {}
@@ -127,6 +131,7 @@ class Peer(asyncio.Protocol):
             Reply: self._reply,
             Mark: self._mark,
             Announce: self._announce,
+            Will: self._will,
         }
 
     # --- the line ----------------------------------------------------------------------------------------------------
@@ -135,6 +140,7 @@ class Peer(asyncio.Protocol):
         """Wait for the hello."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._process = process_of(transport.get_extra_info("socket"))
         try:
             self._hub.welcome(self)
         except LayerUnavailable as error:
@@ -180,6 +186,9 @@ class Peer(asyncio.Protocol):
             self._locked.try_run(self._broker.withdraw, channel, token)
         if self.owner:
             self._locked.callbacks.pop(self.owner, None)
+            inbox = self._broker.owners.by_number(self.owner)
+            if inbox:
+                self._hub.inherit(Estate(inbox.prefixes[0], inbox.wills, self._process, self._hub.loop.time()))
             self._locked.try_run(self._broker.owners.close, self.owner)
 
     def pause_writing(self) -> None:
@@ -371,6 +380,10 @@ class Peer(asyncio.Protocol):
 
     def _mark(self, frame: Mark) -> None:
         self._locked.run(self._broker.owners.mark, self.owner, frame.channel, MARKS[frame.mark])
+
+    def _will(self, frame: Will) -> None:
+        will = Testament(frame.body, frame.order, frame.state)
+        self._locked.run(self._broker.owners.will, self.owner, frame.channel, will)
 
     def _announce(self, frame: Announce) -> None:
         self._locked.run(self._broker.owners.announce, self.owner, frame.groups)

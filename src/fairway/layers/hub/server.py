@@ -15,6 +15,7 @@ from typing import Self
 from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.doorway import Doorway
+from fairway.layers.hub.estates import Estate, Estates
 from fairway.layers.hub.peer import CLOSE_TIMEOUT, Peer
 from fairway.layers.hub.unread import UnreadChannels
 from fairway.layers.memory import MemoryLayer
@@ -71,6 +72,7 @@ class HubServer:
         self._complaint = ""
         """What is wrong with the socket's file, as the log was told."""
         self._unread = UnreadChannels()
+        self._estates = Estates()
 
     async def start(self) -> None:
         """Listen on the running loop.
@@ -183,7 +185,19 @@ class HubServer:
                     peer.cut(reason)
             if unread := self._unread.look(self.locked.try_run(self._without_readers) or {}, now):
                 logger.warning("messages wait in %s, which no worker reads: is one running?", unread)
+            for estate in self._estates.take_due(self._is_owned, now):
+                logger.warning(
+                    "a server process is gone: %d of its sockets are told as disconnected", len(estate.wills)
+                )
+                self.locked.try_run(self.layer.broker.carry_out, estate.wills)
             await self._look_after_socket()
+
+    def _is_owned(self, prefix: str) -> bool:
+        return self.layer.broker.owners.by_prefix(prefix) is not None
+
+    def inherit(self, estate: Estate) -> None:
+        """Keep what an owner has left whose line has ended."""
+        self._estates.add(estate)
 
     def _without_readers(self) -> dict[str, int]:
         """Return how many messages wait in each channel that nobody reads; but for the bodies of single requests."""
