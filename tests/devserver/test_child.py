@@ -34,6 +34,14 @@ def layers(settings):
     channel_layers.clear()
 
 
+@pytest.fixture(autouse=True)
+def sigterm():
+    """A stop takes the signal's handler away; the tests need theirs."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture
 def hub(tmp_path):
     with HubThread(tmp_path / "hub") as hub:
@@ -85,6 +93,7 @@ def test_it_works_for_every_layer_until_it_is_stopped(hub):
         for alias in ("default", "other"):
             Channel(f"work-{alias}", alias).send({"n": 1})
             assert channel_layers[alias].reader(["done"]).receive(5) is not None
+        wait_until(lambda: len(seen) == 3, "both workers have said that they are ready")
     finally:
         for each in signals:
             each.disconnect(receiver)
@@ -119,6 +128,15 @@ def test_a_stop_before_the_work_keeps_it_from_beginning(hub):
     assert child.stop()
     child.work(ViewConsumer())
     assert child._process is None
+
+
+def test_a_signal_to_end_does_not_interrupt_what_comes_after_the_stop(hub):
+    def leave(*_):
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    assert make_child(hub).stop()
+    signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_default_layer_that_is_gone_is_told(hub, settings):

@@ -1,11 +1,13 @@
 """`runserver` with autoreload, as a program: what sockets and requests notice of edits, errors, crashes and the end."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -42,6 +44,21 @@ ROUTING = """
     channel_routing = [route("websocket.connect", connect), route("websocket.receive", receive)]
 """
 SECOND = ROUTING.replace("first", "second")
+PID_PAGE = """
+    import os
+    from django.http import HttpResponse
+    from django.urls import path
+    urlpatterns = [path("", lambda request: HttpResponse(str(os.getpid())))]
+"""
+SLOW_EXIT = """
+    import atexit
+    def linger():
+        pathlib.Path(__file__).with_name("exiting").touch()
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+    atexit.register(linger)
+"""
 GATED = SECOND + "    wait_for('gate')\n"
 
 
@@ -92,22 +109,25 @@ def test_a_socket_stays_over_three_edits(project):
         assert "Traceback" not in program.output()
 
 
-def test_what_arrives_during_a_reload_waits_and_is_answered_by_the_new_code_in_order(project):
+def test_what_arrives_during_a_reload_waits_and_is_answered_by_the_new_code_in_order(project, caplog):
+    caplog.set_level(logging.DEBUG, "websockets.client")
+    project.write("urls.py", PID_PAGE)
     with conversation(project) as (program, client), ThreadPoolExecutor() as threads:
         project.edit(program, "routing.py", GATED)
-        page = threads.submit(project.get)
+        caplog.clear()
+        page = HTTPConnection("127.0.0.1", project.port, timeout=PATIENCE)
+        page.request("GET", "/")
         handshake = threads.submit(project.connect)
+        wait_until(lambda: "> GET /echo/" in caplog.text, "the handshake", PATIENCE)
         for number in range(20):
             client.send(str(number))
-        with pytest.raises(TimeoutError):
-            client.recv(0.2)
-        assert not page.done()
         assert not handshake.done()
         touch(project, "gate")
         assert [client.recv(PATIENCE) for _ in range(20)] == [f"second {number}" for number in range(20)]
-        assert page.result(PATIENCE) == (200, "a page")
         with handshake.result(PATIENCE) as other:
             assert ask(other, "hello") == "second hello"
+            assert page.getresponse().read().decode() == ask(other, "pid")
+        page.close()
 
 
 @pytest.mark.parametrize("name", ["routing.py", "urls.py", "settings.py", "things/models.py"])
@@ -200,16 +220,21 @@ def terminate(program):
 
 
 @pytest.mark.parametrize("end", [interrupt, terminate])
-@pytest.mark.parametrize("moment", ["at work", "starting", "stopping", "broken"])
+@pytest.mark.parametrize("moment", ["at work", "starting", "stopping", "exiting", "broken"])
 def test_it_ends_quietly(project, moment, end):
+    if moment == "exiting":
+        project.write("routing.py", ROUTING + SLOW_EXIT)
     with conversation(project) as (program, client):
         pid = int(ask(client, "pid"))
         if moment == "starting":
             project.edit(program, "routing.py", GATED)
+        elif moment == "exiting":
+            project.begin_edit(program, "routing.py", GATED)
+            wait_until((project.directory / "exiting").exists, "the exit", PATIENCE)
         elif moment == "stopping":
             client.send("wait")
             wait_until((project.directory / "began").exists, "the consumer", PATIENCE)
-            project.edit(program, "routing.py", SECOND)
+            project.begin_edit(program, "routing.py", SECOND)
         elif moment == "broken":
             project.edit(program, "settings.py", ")")
             program.wait_for_output("it is tried again when a file changes", PATIENCE)

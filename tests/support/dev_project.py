@@ -4,7 +4,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from textwrap import dedent
@@ -65,6 +65,9 @@ class Project:
     def edit(self, program: Program, name: str, text: str) -> None:
         edit(program, self.directory / name, dedent(text))
 
+    def begin_edit(self, program: Program, name: str, text: str) -> None:
+        begin_edit(program, self.directory / name, dedent(text))
+
     def environ(self) -> Mapping[str, str]:
         return {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.directory)}
 
@@ -86,23 +89,64 @@ class Project:
 
 
 def edit(program: Program, path: Path, text: str) -> None:
-    """Write a file and wait until autoreload has seen it: an edit before its first look goes unseen."""
-    before = program.output().count("changed, reloading.")
+    """Write a file and wait until the process with the old code has ended: until then it may answer.
+
+    A process that began before the write is what has to end; a reload that an earlier edit still brings about may end
+    it as well, and what starts next has the new code all the same.
+    """
+    path.write_text(text)
+    seen: set[int] = set()
+    is_reloading = reload_watch(program)
+
+    def ended() -> bool:
+        seen.update(descendants(program.pid))
+        if not all(map(is_running, seen)):
+            return True
+        if not is_reloading():
+            touch_again(path)
+        return False
+
+    wait_until(ended, "the end of the old code", PATIENCE)
+
+
+def begin_edit(program: Program, path: Path, text: str) -> None:
+    """Write a file and wait until autoreload has seen it; the process with the old code may still be stopping."""
+    is_reloading = reload_watch(program)
     path.write_text(text)
 
     def seen() -> bool:
-        if program.output().count("changed, reloading.") > before:
+        if is_reloading():
             return True
-        stamp = path.stat()
-        os.utime(path, (stamp.st_atime, stamp.st_mtime + 0.01))
+        touch_again(path)
         return False
 
     wait_until(seen, "the reload", PATIENCE)
+
+
+def reload_watch(program: Program) -> Callable[[], bool]:
+    """Return what says whether autoreload has seen a change since now."""
+    before = program.output().count("changed, reloading.")
+    return lambda: program.output().count("changed, reloading.") > before
+
+
+def touch_again(path: Path) -> None:
+    """Make a file newer than it is: an edit before autoreload's first look goes unseen."""
+    stamp = path.stat()
+    os.utime(path, (stamp.st_atime, stamp.st_mtime + 0.01))
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes that a process has started, and theirs."""
+    try:
+        found = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    return found.union(*map(descendants, found))
 
 
 def is_running(pid: int) -> bool:
     """Say whether a process works; one that has ended and that nobody has buried does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False

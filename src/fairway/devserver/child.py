@@ -80,9 +80,19 @@ class DevChild:
     def stop(self) -> bool:
         """Stop the work: what runs may finish within the grace, and the rest is delivered again.
 
+        Call it in the main thread, last of all: SIGTERM does nothing from then on, as the process ends by itself.
+
         Returns:
             False when a consumer runs on, which would keep the process from ending.
         """
+        try:
+            return self._stop_work()
+        finally:
+            # Django's handler would raise SystemExit in whatever is called at exit, with a traceback. Should that
+            # hang, the parent kills us, and without a parent the lifeline ends us.
+            signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def _stop_work(self) -> bool:
         with self._lock:
             self._is_stopping = True
             process = self._process
