@@ -34,6 +34,9 @@ LIFE = 0.02
 STOPS = 0.02
 """Which part of the deaths are stops."""
 
+RUNS = 150
+"""Bytes that the record of runs grows between two deaths, at least: two lines."""
+
 PAUSE = 0.003
 
 
@@ -137,6 +140,7 @@ class Nursery:
         self.children = set()
         self.stopped = {}
         """Process -> when it goes on."""
+        self.runs = FOLDER / "runs"
         self.deaths = os.open(FOLDER / "deaths", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def run(self):
@@ -144,9 +148,16 @@ class Nursery:
             while len(self.children) + len(self.stopped) < self.size:
                 self.fork()
             time.sleep(random.expovariate(1 / LIFE))
+            self.let_work()
             self.let_go_on()
             if self.children:
                 self.end(random.choice(tuple(self.children)))
+
+    def let_work(self):
+        """Wait for a few runs, as on a busy machine death would otherwise be faster than any work."""
+        aim, deadline = self.runs.stat().st_size + RUNS, time.monotonic() + 1
+        while self.runs.stat().st_size < aim and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def fork(self):
         child = os.fork()

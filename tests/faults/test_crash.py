@@ -81,7 +81,8 @@ def survive(site: Site, deaths: int, seed: int) -> None:
             wait_until(site.hub.exists)
         jobs = stack.enter_context(Jobs(site.hub))
         with Swarm(site.port, SOCKETS, pause=0.2) as swarm:
-            wait_until(lambda: record.stat().st_size >= deaths, f"{deaths} deaths; {swarm.text()}", 3 * deaths)
+            aim = record.stat().st_size + deaths
+            wait_until(lambda: record.stat().st_size >= aim, lambda: f"{deaths} deaths; {swarm.text()}", 3 * deaths)
             jobs.stop()
             swarm.finish(60)
             jobs.wait_done()

@@ -108,13 +108,13 @@ async def test_a_client_that_never_takes_its_response_is_cut():
 @pytest.mark.parametrize("head", [request(), request("Connection: close")])
 async def test_a_slow_client_gets_its_last_response_whole(head):
     """The answer is written, the exchange is over: the bytes still have their way to go."""
-    async with serving(limits(http={"stall": 0.15, "keep_alive": 0.15})) as house:
+    async with serving(limits(http={"stall": 1, "keep_alive": 1})) as house:
         house.work(lambda work: work.commit({"status": 200, "content": b"x" * 7_000_000}))
         peer = await house.peer(head, rcvbuf=65536, limit=2048)
         answer = await peer.head()
         for _ in range(20):
             answer.body += await peer.read(350_000)
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.06)
         assert len(answer.body) == 7_000_000
 
 

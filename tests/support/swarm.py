@@ -70,7 +70,6 @@ class Client(asyncio.Protocol):
                 return
             self.is_open = True
             self._swarm.opened += 1
-            self.plan()
         at = 0
         while len(buffer) - at >= 2:
             size, begin = buffer[at + 1], at + 2
@@ -209,7 +208,11 @@ class Swarm:
         self._thread.start()
         try:
             self._call(self._open_all).result(60)
-            wait_until(lambda: self.opened == self.size, f"{self.size} open sockets", 60)
+            wait_until(
+                lambda: self.opened == self.size, lambda: f"the last handshakes; {self.text()} {self.faults}", 60
+            )
+            # Not before: who opens later is not told what a room hears earlier.
+            self.speak()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -279,17 +282,17 @@ class Swarm:
     def wait_answers(self, more: int, deadline: float = 60) -> None:
         """Wait until so many more messages have been answered."""
         aim = self.answers + more
-        wait_until(lambda: self.answers >= aim, f"{more} more answers; {self.text()}", deadline)
+        wait_until(lambda: self.answers >= aim, lambda: f"{more} more answers; {self.text()}", deadline)
 
     def finish(self, deadline: float = 60) -> None:
         """Say nothing more, and wait until everything that was said is answered in full."""
         self.is_quiet = True
-        wait_until(lambda: self.missing() == (0, 0, 0), f"the last answers; {self.text()}", deadline)
+        wait_until(lambda: self.missing() == (0, 0, 0), lambda: f"the last answers; {self.text()}", deadline)
 
     def rest(self, deadline: float = 60) -> None:
         """Say nothing more, and wait until everything that was said is answered; what goes to others may be away."""
         self.is_quiet = True
-        wait_until(lambda: not self.missing()[0], f"the last answers; {self.text()}", deadline)
+        wait_until(lambda: not self.missing()[0], lambda: f"the last answers; {self.text()}", deadline)
 
     def forgive(self) -> None:
         """Expect no more what goes to others and has not come: a lost hub takes it with it. Called while at rest."""

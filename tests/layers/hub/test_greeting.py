@@ -1,8 +1,11 @@
 """How a line to the hub begins: nobody there, somebody who may not, a hub that says no, and what is none."""
 
+import errno
 import os
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,24 @@ def test_a_socket_that_is_left_over_is_no_hub(tmp_path: Path) -> None:
         left.bind(str(path))
     with pytest.raises(LayerUnavailable, match=f"no hub answers at {path} .Connection refused.; start"):
         dial(str(path))
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "hub.sock")
+    with ExitStack() as stack:
+        hub = stack.enter_context(socket.socket(socket.AF_UNIX))
+        hub.bind(path)
+        hub.listen(0)
+        error = 0
+        while error != errno.EAGAIN:
+            other = stack.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            error = other.connect_ex(path)
+        dialled = stack.enter_context(ThreadPoolExecutor()).submit(dial, path)
+        with pytest.raises(TimeoutError):
+            dialled.result(0.1)
+        stack.enter_context(hub.accept()[0])
+        stack.enter_context(dialled.result(10))
 
 
 def test_a_socket_of_another_user(tmp_path: Path) -> None:

@@ -121,6 +121,34 @@ def test_what_is_posted_while_another_writes(hub: HubThread, layer: LocalLayer) 
     assert layer.statistics().sessions == 0
 
 
+async def test_coroutines_keep_their_order_while_another_writes_and_one_is_cancelled(
+    hub: HubThread, layer: LocalLayer
+) -> None:
+    await asyncio.to_thread(layer.statistics)
+    with layer.line._writing:
+        tasks = [asyncio.create_task(layer.apublish(Send("c", bytes([number])))) for number in range(50)]
+        await asyncio.sleep(0)
+        tasks[7].cancel()
+        await asyncio.sleep(0)
+    layer.line.write_posted()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    reader = await asyncio.to_thread(layer.reader, ["c"], 50)
+    taken = [await asyncio.to_thread(reader.receive, 5) for _ in tasks]
+    assert [delivery.body[0] for delivery in taken if delivery] == list(range(50))
+
+
+async def test_coroutines_are_told_that_the_line_broke_while_another_wrote(layer: LocalLayer) -> None:
+    await asyncio.to_thread(layer.statistics)
+    line = layer.line
+    with line._writing:
+        task = asyncio.create_task(line.awrite(pack(Ping())))
+        await asyncio.sleep(0)
+        line.lose(line._link, "a test")
+    line.write_posted()
+    with pytest.raises(LineLost):
+        await task
+
+
 async def test_many_coroutines_write_more_than_the_socket_takes(hub: HubThread, layer: LocalLayer) -> None:
     """The rest of each is written by a thread of its own: a pool full of writers that wait would never get to it."""
     body = b"x" * 400_000

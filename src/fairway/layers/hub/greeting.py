@@ -5,6 +5,7 @@ A line of a process (`line`) and one of an inbox (`inbox`) begin alike; how eith
 
 import os
 import socket
+import struct
 import sys
 
 from fairway.errors import LayerUnavailable
@@ -31,8 +32,10 @@ def dial(path: str) -> socket.socket:
     check_folder(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        made.settimeout(HELLO_TIMEOUT)
+        # A socket with a timeout of Python's would not wait for a place in the hub's queue, and fail at once.
+        limit_sends(made, HELLO_TIMEOUT)
         made.connect(path)
+        made.settimeout(HELLO_TIMEOUT)
     except OSError as error:
         made.close()
         if isinstance(error, PermissionError):
@@ -43,6 +46,12 @@ def dial(path: str) -> socket.socket:
             msg = f"no hub answers at {path} ({error.strerror or error}); {remedy}"
         raise LayerUnavailable(msg) from error
     return made
+
+
+def limit_sends(made: socket.socket, seconds: float) -> None:
+    """Bound how long a blocking socket waits for its peer, to be connected or to take something."""
+    if sys.platform != "win32":
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds), 0))
 
 
 def receive_some(made: socket.socket, path: str) -> bytes:

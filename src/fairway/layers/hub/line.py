@@ -9,8 +9,6 @@ import concurrent.futures
 import logging
 import select
 import socket
-import struct
-import sys
 import threading
 import time
 from collections import deque
@@ -19,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
-from fairway.layers.hub.greeting import CHUNK, HubRefuses, check_welcome, dial, hello, receive_some
+from fairway.layers.hub.greeting import CHUNK, HubRefuses, check_welcome, dial, hello, limit_sends, receive_some
 from fairway.wire.hub import FRAME_LIMIT, STOPS, Frame, FrameBroken, FrameReader, FromHub, Refusal, Welcome, pack
 
 logger = logging.getLogger("fairway.layer")
@@ -30,6 +28,9 @@ SEND_TIMEOUT = 10.0
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 """Between two attempts to reach a hub that is away."""
+
+
+_Done = concurrent.futures.Future[None]
 
 
 class LineLost(LayerUnavailable):
@@ -87,7 +88,7 @@ class Line:
         self._refusal = ""
         """The refusal that the log has told about."""
         self._writing = threading.Lock()
-        self._posted: deque[tuple[bytes, int]] = deque()
+        self._posted: deque[tuple[bytes, int, _Done | None]] = deque()
         self._is_away = False
         self._closing = threading.Event()
         self._stale: list[socket.socket] = []
@@ -177,9 +178,7 @@ class Line:
             welcome = check_welcome(received[0], self.path)
             frames.limit = FRAME_LIMIT
             made.settimeout(None)
-            if sys.platform != "win32":
-                span = struct.pack("ll", int(SEND_TIMEOUT), 0)
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+            limit_sends(made, SEND_TIMEOUT)
         except BaseException as error:
             made.close()
             if isinstance(error, OSError | FrameBroken):
@@ -280,43 +279,51 @@ class Line:
 
     async def awrite(self, data: bytes, generation: int = 0) -> None:
         """Do as `write`; the event loop does not wait. When it is cancelled, the frames are written all the same."""
-        if not self._writing.acquire(blocking=False):
-            loop = asyncio.get_running_loop()
-            await asyncio.shield(loop.run_in_executor(None, self.write, data, generation))
-            return
-        rest = self._write_at_once(data, generation)
-        if rest:
-            await asyncio.shield(asyncio.wrap_future(rest))
-        elif self._posted:
+        if not self._posted and self._writing.acquire(blocking=False):
+            done = self._write_at_once(data, generation, None)
+            if self._posted:
+                self.write_posted()
+        else:
+            # In the queue, as the frames of one loop keep their order, also when whoever waits for one is cancelled.
+            done = concurrent.futures.Future()
+            self._posted.append((data, generation, done))
             self.write_posted()
+        if done:
+            await asyncio.shield(asyncio.wrap_future(done))
 
     def post(self, data: bytes) -> None:
         """Have something written soon that is of no use any more once this connection is lost; `write_posted` does it.
 
         What is posted is written in the order in which it was posted.
         """
-        self._posted.append((data, self.generation))
+        self._posted.append((data, self.generation, None))
 
     def write_posted(self) -> None:
         """Write what was posted, without waiting for anybody: a thread that is writing right now does this, too."""
         while self._posted and self._writing.acquire(blocking=False):
             try:
-                data, generation = self._posted.popleft()
+                data, generation, done = self._posted.popleft()
             except IndexError:
                 self._writing.release()
                 continue
             try:
-                rest = self._write_at_once(data, generation)
-            except LineLost:
-                continue
-            if rest:
-                return
+                if self._write_at_once(data, generation, done):
+                    return
+            except LineLost as error:
+                if done:
+                    done.set_exception(error)
+            else:
+                if done:
+                    done.set_result(None)
 
-    def _write_at_once(self, data: bytes, generation: int) -> "concurrent.futures.Future[None] | None":
+    def _write_at_once(self, data: bytes, generation: int, done: _Done | None) -> _Done | None:
         """Write what the socket takes now; a thread of its own writes the rest, if there is any.
 
         Called with the lock, which is let go at the end of it: nobody may write in the middle of a frame. The rest
         never waits for a pool of threads, whose threads may all wait for the lock.
+
+        Returns:
+            what is done (`done`, if given) when the rest is written; None when there is no rest.
         """
         rest = b""
         try:
@@ -334,7 +341,7 @@ class Line:
                 self._writing.release()
         if not rest:
             return None
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        done = done or concurrent.futures.Future()
         writer = threading.Thread(target=self._write_rest, args=(link, rest, done), name="fairway-write", daemon=True)
         try:
             writer.start()
@@ -343,7 +350,7 @@ class Line:
             raise self._broken(link, OSError(str(error))) from error
         return done
 
-    def _write_rest(self, link: _Link, rest: bytes, done: "concurrent.futures.Future[None]") -> None:
+    def _write_rest(self, link: _Link, rest: bytes, done: _Done) -> None:
         error: LineLost | None = None
         try:
             self._write(link, rest)
