@@ -1,7 +1,6 @@
 """What a worker runs: routing, signals, database care, coroutines, and what the routing leaves over."""
 
 import asyncio
-import functools
 import logging
 import threading
 import time
@@ -12,11 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections
 from django.urls import path
 
-from fairway.application import DjangoApplication, application_for, is_coroutine_consumer
+from fairway.application import DjangoApplication, application_for
 from fairway.broker.effects import Ask
 from fairway.channel import Channel
 from fairway.conf import channel_layers
-from fairway.errors import InvalidLayerSetting
+from fairway.errors import InvalidLayerSetting, WebsocketCloseException
 from fairway.http.consumers import ViewConsumer
 from fairway.layers.memory import MemoryLayer
 from fairway.routing import Router, route
@@ -58,16 +57,20 @@ def test_a_callable_object_that_is_a_coroutine():
         async def __call__(self, message):
             await aecho(message)
 
-    assert is_coroutine_consumer(Echo())
     with Chain([route("websocket.receive", Echo())]) as chain:
         assert chain.receive("hi") == [{"text": "hi"}]
 
 
-def test_what_makes_a_coroutine():
-    assert is_coroutine_consumer(aecho)
-    assert is_coroutine_consumer(functools.partial(aecho))
-    assert not is_coroutine_consumer(echo)
-    assert not is_coroutine_consumer(Chain)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_consumer_may_end_with_an_act(is_async):
+    def close(message):
+        raise WebsocketCloseException(4001)
+
+    async def aclose(message):
+        raise WebsocketCloseException
+
+    with Chain([route("websocket.receive", aclose if is_async else close)]) as chain:
+        assert chain.receive("hi") == [{"close": True if is_async else 4001}]
 
 
 def test_a_coroutine_in_disguise_is_awaited():

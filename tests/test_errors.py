@@ -7,16 +7,18 @@ from http import HTTPStatus
 
 import pytest
 
-from fairway import errors
+from fairway import Message, errors
 from fairway.errors import (
     ChannelFull,
     ChannelGone,
+    ChannelSocketException,
     DeliveryLost,
     FairwayError,
     InvalidMessage,
     MessageTooLarge,
     MissingExtra,
     PeerError,
+    WebsocketCloseException,
 )
 
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FairwayError)}
@@ -86,3 +88,24 @@ def test_errors_survive_pickling(error):
     """They cross processes in test runners and task queues."""
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize("code", [None, 1000, 3000, 4999])
+def test_a_consumer_may_close_with_the_codes_of_applications(code):
+    assert WebsocketCloseException(code)._code == code
+
+
+@pytest.mark.parametrize("code", [0, 1001, 2999, 5000, "1000", True])
+def test_a_consumer_may_close_with_no_other_code(code):
+    with pytest.raises(ValueError, match="with 1000 or a code of 3000 to 4999"):
+        WebsocketCloseException(code)
+
+
+def test_only_a_websocket_is_closed():
+    with pytest.raises(ValueError, match="this message came on 'work'"):
+        WebsocketCloseException().run(Message({"reply_channel": "x"}, "work", None))
+
+
+def test_the_base_has_no_act():
+    with pytest.raises(NotImplementedError):
+        ChannelSocketException().run(None)

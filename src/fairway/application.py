@@ -16,17 +16,17 @@ any other channel            an error in the log
 import inspect
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
 from fairway.channel import Message
 from fairway.conf import channel_layers
+from fairway.consumers.calls import is_coroutine_consumer
 from fairway.database import close_connections, opened_connections, tend_connections
-from fairway.errors import InvalidLayerSetting
+from fairway.errors import ChannelSocketException, InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
 from fairway.routing import Consumer, Router
@@ -96,13 +96,11 @@ class ConsumerCall:
         self.message = message
         self.consumer = consumer
         self.kwargs = kwargs
-        try:
-            self.is_coroutine = _is_coroutine_consumer(consumer)
-        except TypeError:  # it cannot be hashed
-            self.is_coroutine = is_coroutine_consumer(consumer)
+        self.is_coroutine = is_coroutine_consumer(consumer, message)
 
-    def run(self, outbox: Outbox) -> None:
-        """Run a blocking consumer in this thread."""
+    def run(self, outbox: Outbox) -> Any:
+        """Run a blocking consumer in this thread; return what it returns."""
+        result = None
         opened = opened_connections()
         if opened:
             tend_connections(opened)
@@ -111,7 +109,9 @@ class ConsumerCall:
                 consumer_started.send(Worker, environ={})
             result = self.consumer(self.message, **self.kwargs)
             if result is not None and inspect.iscoroutine(result):  # a coroutine consumer that did not look like one
-                async_to_sync(_awaited)(result)
+                result = async_to_sync(_awaited)(result)
+        except ChannelSocketException as error:
+            error.run(self.message)
         finally:
             try:
                 if outbox.state is not None:
@@ -121,14 +121,18 @@ class ConsumerCall:
                     consumer_finished.send_robust(Worker)
                 if opened:
                     tend_connections(opened)
+        return result
 
-    async def arun(self, outbox: Outbox) -> None:
-        """Run a coroutine consumer. Blocking code that it awaits (the ORM) gets a thread of its own."""
+    async def arun(self, outbox: Outbox) -> Any:
+        """Do as `run` for a coroutine consumer. Blocking code that it awaits (the ORM) gets a thread of its own."""
+        result = None
         async with ThreadSensitiveContext() as context:
             try:
                 if consumer_started.receivers:
                     await consumer_started.asend(Worker, environ={})
-                await self.consumer(self.message, **self.kwargs)
+                result = await self.consumer(self.message, **self.kwargs)
+            except ChannelSocketException as error:
+                error.run(self.message)
             finally:
                 try:
                     outbox.save_state()
@@ -138,6 +142,7 @@ class ConsumerCall:
                     # That thread ends with this context, and its connections would linger until they are collected.
                     if context in SyncToAsync.context_to_thread_executor:
                         await sync_to_async(close_connections)()
+        return result
 
 
 def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consumer | None = None) -> DjangoApplication:
@@ -154,23 +159,8 @@ def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consum
     return DjangoApplication(channel_layers[alias], Router(routing), http_consumer=http_consumer)
 
 
-def is_coroutine_consumer(consumer: Consumer) -> bool:
-    """Say whether calling a consumer makes a coroutine."""
-    try:
-        return _is_coroutine_consumer(consumer)
-    except TypeError:  # it cannot be hashed
-        return bool(_is_coroutine_consumer.__wrapped__(consumer))
-
-
-@lru_cache(maxsize=1024)
-def _is_coroutine_consumer(consumer: Consumer) -> bool:
-    if isinstance(consumer, type):
-        return False
-    return iscoroutinefunction(consumer) or iscoroutinefunction(getattr(consumer, "__call__", None))  # noqa: B004
-
-
-async def _awaited(result: Any) -> None:
-    await result
+async def _awaited(result: Any) -> Any:
+    return await result
 
 
 def _view_consumer() -> Consumer:

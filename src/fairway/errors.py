@@ -10,6 +10,7 @@
     │   ├── InvalidLayerSetting    ValueError: CHANNEL_LAYERS or a layer URL
     │   ├── CannotListen           OSError: an address on which a server cannot listen
     │   ├── StartFailed            a child process was not ready: its last lines tell why
+    │   ├── SendNotAvailableOnDemultiplexer  `send` where only a stream's multiplexer can answer
     │   └── MissingExtra           ImportError: an optional dependency, with its pip line
     ├── PeerError                  the peer's fault: carries the HTTP status and the close code to answer with
     │   ├── BadRequest             400 / 1002
@@ -27,6 +28,8 @@
     └── Decision                   no fault: what a consumer or view raises to say how it ends
         ├── ConsumeLater           put the message back, try again in a moment
         ├── DenyConnection         refuse a WebSocket during the handshake
+        ├── ChannelSocketException  does something about the message it ends: `run`
+        │   └── WebsocketCloseException  closes the socket
         ├── ResponseLater          somebody else will answer this request
         ├── RequestAborted         the client went away while its body was read
         └── RequestTimeout         the body took too long
@@ -37,6 +40,7 @@ What only tells two cases of one error apart inside a room stands there: `wire.h
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Any
 
 
 class FairwayError(Exception):
@@ -100,6 +104,10 @@ class StartFailed(UsageError):
     def __str__(self) -> str:
         said = "".join(f"\n    {line}" for line in self.lines)
         return f"{self.name} {self.reason}" + (f"; its last lines:{said}" if said else "")
+
+
+class SendNotAvailableOnDemultiplexer(UsageError):
+    """A consumer behind a demultiplexer called `send`, which knows no stream: it answers by its `multiplexer`."""
 
 
 class MissingExtra(UsageError, ImportError):
@@ -206,6 +214,47 @@ class ConsumeLater(Decision):
 
 class DenyConnection(Decision):
     """Refuse the WebSocket that is connecting: 403 before the handshake completes."""
+
+
+class ChannelSocketException(Decision):
+    """A consumer's way to end with an act: whoever runs the consumer calls `run` with its message."""
+
+    def run(self, message: Any) -> None:
+        """Do what the exception stands for.
+
+        Parameters:
+            message: the `fairway.Message` whose consumer raised it.
+        """
+        raise NotImplementedError
+
+
+class WebsocketCloseException(ChannelSocketException):
+    """Close the WebSocket whose message is being consumed; one that is connecting is refused.
+
+    Parameters:
+        code: 1000 or 3000 to 4999 (RFC 6455, 7.4.2: the codes of applications); 1000 when None.
+
+    Raises:
+        ValueError: another code.
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        if code is not None and (type(code) is not int or (code != 1000 and not 3000 <= code <= 4999)):
+            msg = f"an application closes a WebSocket with 1000 or a code of 3000 to 4999, not {code!r}"
+            raise ValueError(msg)
+        super().__init__(code)
+        self._code = code
+
+    def run(self, message: Any) -> None:
+        """Send the close.
+
+        Raises:
+            ValueError: the message is not one of a WebSocket.
+        """
+        if not str(message.channel_name).startswith("websocket.") or message.reply_channel is None:
+            msg = f"only a WebSocket can be closed, and this message came on {message.channel_name!r}"
+            raise ValueError(msg)
+        message.reply_channel.send({"close": self._code or True})
 
 
 class ResponseLater(Decision):

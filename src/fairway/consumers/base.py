@@ -1,0 +1,146 @@
+"""What all class-based consumers share: from a channel to a method, with or without `async def`.
+
+The class itself is the consumer: constructing it handles one message, and an instance lives as long as that. What has
+to outlive it stands in `state`, which the server keeps for the connection.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import Any, ClassVar, Self
+
+from asgiref.sync import iscoroutinefunction
+
+from fairway.channel import Message
+from fairway.consumers.calls import as_coroutine_function
+from fairway.routing import RouteClass
+from fairway.worker.state import ConnectionState
+
+
+class StateAttributes:
+    """A connection's state, with attributes for its keys: `self.state.room = "x"`."""
+
+    __slots__ = ("_mapping",)
+
+    _mapping: ConnectionState
+
+    def __init__(self, mapping: ConnectionState) -> None:
+        object.__setattr__(self, "_mapping", mapping)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a value.
+
+        Raises:
+            AttributeError: it was never set on this connection.
+        """
+        try:
+            return self._mapping[name]
+        except KeyError:
+            msg = f"the state of this connection has no {name!r}; it has {', '.join(self._mapping) or 'nothing'}"
+            raise AttributeError(msg) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a value; raises as `ConnectionState` does."""
+        self._mapping[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        """Remove a value."""
+        try:
+            del self._mapping[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether a value is set."""
+        return name in self._mapping
+
+    def __repr__(self) -> str:
+        """Show the keys only: values may be secrets."""
+        return repr(self._mapping)
+
+
+class BaseConsumer:
+    """A consumer with a method for each channel.
+
+    Parameters:
+        message: the message to handle, at once. Where the method is `async def`, await the instance.
+        kwargs: what the routing captured.
+    """
+
+    method_mapping: ClassVar[Mapping[str, str]] = {}
+    """Channel name to the name of the method that handles its messages."""
+
+    channel_session: bool = False
+    """Give the message its `channel_session`."""
+
+    channel_session_user: bool = False
+    """Give the message its `channel_session` and the `user` in it."""
+
+    def __init__(self, message: Message, **kwargs: Any) -> None:
+        self.message = message
+        self.kwargs = kwargs
+        self._result = self.dispatch(message, **kwargs)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Finish what the construction began, if that was a coroutine."""
+        if isinstance(self._result, Awaitable):
+            yield from self._result.__await__()
+        return self
+
+    @classmethod
+    def channel_names(cls) -> set[str]:
+        """Return the channels that the class handles."""
+        return set(cls.method_mapping)
+
+    @classmethod
+    def as_route(cls, attrs: dict[str, Any] | None = None, **filters: str | bytes) -> RouteClass:
+        """Return a route to this class, or to a subclass of the same name with other class attributes.
+
+        Parameters:
+            attrs: class attributes.
+            filters: as those of `route_class`.
+
+        Raises:
+            AssertionError: `attrs` is no dict.
+        """
+        if attrs is None:
+            return RouteClass(cls, **filters)
+        if not isinstance(attrs, dict):
+            msg = f"as_route(attrs=...) takes a dict of class attributes, not {type(attrs).__name__}: {attrs!r:.100}"
+            raise AssertionError(msg)  # noqa: TRY004  the name it has always had
+        attributes = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **attrs}
+        return RouteClass(type(cls.__name__, (cls,), attributes), **filters)
+
+    @classmethod
+    def runs_as_coroutine(cls, message: Message) -> bool:
+        """Say whether an instance for this message has to be awaited."""
+        return iscoroutinefunction(getattr(cls, cls.method_mapping.get(message.channel_name or "", ""), None))
+
+    @property
+    def state(self) -> StateAttributes:
+        """Attributes that live as long as the connection: what `message.state` holds.
+
+        Raises:
+            ValueError: the message came from no connection.
+        """
+        return StateAttributes(self.message.state)
+
+    def get_handler(self, message: Message, **kwargs: Any) -> Callable[..., Any]:  # noqa: ARG002  for who overrides it
+        """Return what handles the message: the method of its channel, decorated. Override it to add decorators.
+
+        It is a coroutine function where the method is one.
+        """
+        handler = getattr(self, self.method_mapping[message.channel_name or ""])
+        if self.runs_as_coroutine(message) and not iscoroutinefunction(handler):
+            handler = as_coroutine_function(handler)
+        if self.channel_session_user:
+            from fairway.auth import channel_session_user
+
+            return channel_session_user(handler)
+        if self.channel_session:
+            from fairway.sessions import channel_session
+
+            return channel_session(handler)
+        return handler
+
+    def dispatch(self, message: Message, **kwargs: Any) -> Any:
+        """Call the handler."""
+        return self.get_handler(message, **kwargs)(message, **kwargs)
