@@ -193,6 +193,9 @@ class WebSocketLimits:
     held: int = 16
     """Group frames held for a connection whose handshake is undecided; one more closes it with 1013."""
 
+    held_for_joined: int = 1_000
+    """Frames of groups that a running consumer has joined, held until it is done; one more closes with 1013."""
+
     unsent: int = MIB
     """A frame is refused, and the socket closed with 1013, when more than this was waiting before it."""
 

@@ -197,7 +197,7 @@ def test_requests_at_the_same_time_share_nothing(settings):
 class Watch:
     """A middleware that notes what it sees."""
 
-    seen: list[object] = []  # noqa: RUF012
+    seen: list[object] = []
 
     def __init__(self, get_response):
         self.get_response = get_response

@@ -27,6 +27,10 @@ class Member:
         self.groups = None
         self.error = error
         self.seen = []
+        self.joined = []
+
+    def on_join(self, group):
+        self.joined.append(group)
 
     def on_group(self, message):
         self.seen.append(message)
@@ -148,10 +152,10 @@ def test_a_group_without_members_costs_nothing():
 
 
 def test_close_codes_and_empty_frames():
-    assert GroupMessage(GroupReply(close=True), 1).close_code == 1000
-    assert GroupMessage(GroupReply(close=4000), 1).close_code == 4000
-    assert not GroupMessage(GroupReply(close=4000), 1).has_frame
-    assert GroupMessage(GroupReply(data=b""), 1).plain == b"\x82\x00"
+    assert GroupMessage("g", GroupReply(close=True), 1).close_code == 1000
+    assert GroupMessage("g", GroupReply(close=4000), 1).close_code == 4000
+    assert not GroupMessage("g", GroupReply(close=4000), 1).has_frame
+    assert GroupMessage("g", GroupReply(data=b""), 1).plain == b"\x82\x00"
 
 
 @pytest.mark.usefixtures("quick", "loop_factory")

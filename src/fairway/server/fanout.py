@@ -33,7 +33,8 @@ GONE: set[str] = set()
 class GroupMessage:
     """A group message on its way to the members: the same object for all of them."""
 
-    def __init__(self, reply: GroupReply, compress_from: int) -> None:
+    def __init__(self, group: str, reply: GroupReply, compress_from: int) -> None:
+        self.group = group
         self.reply = reply
         self.close_code = 1000 if reply.close is True else int(reply.close or 0)
         payload = reply.text if reply.text is not None else reply.data
@@ -63,6 +64,9 @@ class Member(Protocol):
     """A connection, as far as groups know it."""
 
     groups: set[str] | None
+
+    def on_join(self, group: str) -> None:
+        """Learn that the connection is a member."""
 
     def on_group(self, message: GroupMessage) -> None:
         """Take a group message."""
@@ -96,6 +100,7 @@ class Fanout:
         if member.groups is None:
             member.groups = set()
         member.groups.add(item.group)
+        member.on_join(item.group)
 
     def discard(self, item: Discard, member: Member) -> None:
         """End a membership."""
@@ -133,7 +138,7 @@ class Fanout:
                 member.on_event(item.body)
             return
         try:
-            message = GroupMessage(decode_group_reply(item.body), self._compress_from)
+            message = GroupMessage(item.group, decode_group_reply(item.body), self._compress_from)
             # Encoded here, so that what cannot be is one error and not one a member.
             if message.has_frame:
                 message.plain  # noqa: B018

@@ -253,6 +253,9 @@ class HttpStream:
         if not more:
             self._finish()
 
+    def on_join(self, group: str) -> None:
+        """Nothing: a response in a group has begun, and its consumer is done with it."""
+
     def on_group(self, message: GroupMessage) -> None:
         """Take a chunk that a group sends to an open response; a client that does not read is cut."""
         reply = message.reply

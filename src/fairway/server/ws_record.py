@@ -103,6 +103,9 @@ class Record:
     def on_frame(self, body: bytes) -> None:
         """Nothing: there is nobody to send it to."""
 
+    def on_join(self, group: str) -> None:
+        """Nothing, as `on_frame`."""
+
     def on_group(self, message: GroupMessage) -> None:
         """Nothing, as `on_frame`."""
 

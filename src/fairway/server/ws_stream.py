@@ -18,6 +18,7 @@ from fairway.errors import InvalidMessage
 from fairway.server.exchange import Step
 from fairway.server.fanout import GroupMessage, pack
 from fairway.server.gateway import Gateway
+from fairway.server.holding import Holding
 from fairway.server.outgoing import Scope, encode, encode_will
 from fairway.server.pending import Decision, Pending, decide
 from fairway.server.port import Port
@@ -40,13 +41,13 @@ _CLOSES = {
 class WebSocketStream(Reading):
     """A WebSocket, from its handshake to its end."""
 
-    __slots__ = ("_deflates", "_held", "_record", "_since", "groups")
+    __slots__ = ("_deflates", "_holding", "_record", "_since", "groups")
 
     def __init__(self, gateway: Gateway, port: Port, request: Handshake, scope: Scope) -> None:
         super().__init__(gateway, port, Pending(request), scope.path)
         self._deflates = request.deflate is not None
-        self._held: list[GroupMessage] | None = []
-        """What groups sent before the consumer of the connect was done."""
+        self._holding: Holding | None = Holding(0, None, gateway.limits.websocket.held)
+        """What groups sent before the consumer of the connect was done, or the one that joined them."""
         self._since = gateway.deadlines.now
         """When this phase began."""
         self._record: Record | None = None
@@ -167,12 +168,13 @@ class WebSocketStream(Reading):
                 self._pulse.note_backlog(self._gateway.deadlines.now, unsent, sink.get_write_buffer_size())
 
     def on_group(self, message: GroupMessage) -> None:
-        """Take a group message. Until the connect consumer is done it is held, so that its own frames come first."""
-        if self._held is not None:
-            if len(self._held) >= self._gateway.limits.websocket.held:
-                self.close(1013, "too many group messages during the handshake")
+        """Take a group message, or hold it while a consumer runs that is to come first."""
+        holding = self._holding
+        if holding is not None and holding.holds(message.group):
+            if holding.is_full:
+                self.close(1013, "too many group messages while a consumer runs")
             else:
-                self._held.append(message)
+                holding.messages.append(message)
             return
         if self._phase is not OPEN and not self._is_accepted_by(message):
             return
@@ -180,6 +182,16 @@ class WebSocketStream(Reading):
             self._write(message.packed if message.compressible and self._deflates else message.plain)
         if message.close_code:
             self.close(message.close_code, message.reply.reason or "")
+
+    def on_join(self, group: str) -> None:
+        """Learn that the connection is in a group. While a consumer runs, the group's messages wait for its end."""
+        gate = self._gate
+        if gate.done == gate.sent:
+            return
+        if self._holding is None:
+            self._holding = Holding(gate.sent, {group}, self._gateway.limits.websocket.held_for_joined)
+        else:
+            self._holding.join(group, gate.sent)
 
     def _is_accepted_by(self, message: GroupMessage) -> bool:
         """Whether a group's frame decides what the consumer of the connect has left open."""
@@ -192,7 +204,7 @@ class WebSocketStream(Reading):
         """Take a typed group message: it goes to the consumer, through the gate."""
         if self._phase > OPEN:
             return
-        if self._gate.open and self._held is None:
+        if self._gate.open and self._holding is None:
             self._submit(EVENT, body)
         elif self._gate.events >= self._gateway.limits.websocket.events:
             self.close(1013, "too many events")
@@ -206,13 +218,13 @@ class WebSocketStream(Reading):
                 self._record.on_done(order)
             return
         self._gate.finish(order)
-        if self._held is not None:
-            self._connect_done(self._held)
+        if self._holding is not None and self._gate.done >= self._holding.until:
+            self._release(self._holding)
         self._next()
 
-    def _connect_done(self, held: list[GroupMessage]) -> None:
-        self._held = None
-        for message in held:
+    def _release(self, holding: Holding) -> None:
+        self._holding = None
+        for message in holding.messages:
             self.on_group(message)
         if self.receive_channel:
             self._gate.window = self._gateway.limits.websocket.pinned_window
@@ -280,7 +292,7 @@ class WebSocketStream(Reading):
         self._phase = ENDED
         self._intake = None
         self._pending = None
-        self._held = None
+        self._holding = None
         self._bucket = None
         self.resumed_writing()
         self._gateway.deadlines.drop(self)
