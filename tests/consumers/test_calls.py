@@ -6,7 +6,7 @@ import pytest
 
 from fairway import Message
 from fairway.consumers import BaseConsumer
-from fairway.consumers.calls import as_coroutine_function, is_coroutine_consumer
+from fairway.consumers.calls import as_coroutine_function, is_coroutine_consumer, resolve
 
 
 def echo(message):
@@ -57,3 +57,8 @@ def test_what_makes_a_coroutine(consumer, channel, expected):
 @pytest.mark.parametrize("function", [echo, aecho])
 async def test_anything_can_be_made_one(function):
     assert await as_coroutine_function(function)("x") == "x"
+
+
+@pytest.mark.parametrize("result", ["x", aecho("x")])
+async def test_a_result_may_be_there_or_still_to_come(result):
+    assert await resolve(result) == "x"

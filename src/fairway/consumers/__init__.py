@@ -1,5 +1,6 @@
 """Consumers as classes: a method for each kind of message. These are the public names."""
 
 from fairway.consumers.base import BaseConsumer
+from fairway.consumers.websocket import JsonWebsocketConsumer, WebsocketConsumer
 
-__all__ = ["BaseConsumer"]
+__all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]

@@ -20,10 +20,20 @@ def is_coroutine_consumer(consumer: Consumer, message: Message) -> bool:
     if isinstance(consumer, type):
         asks = getattr(consumer, "runs_as_coroutine", None)
         return asks is not None and bool(asks(message))
+    return is_coroutine_function(consumer)
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Say whether calling a function, or a callable object, gives something to await; each is looked at once."""
     try:
-        return _is_coroutine_function(consumer)
+        return _looks_like_coroutine(function)
     except TypeError:  # it cannot be hashed
-        return _is_coroutine_function.__wrapped__(consumer)
+        return _looks_like_coroutine.__wrapped__(function)
+
+
+async def resolve(result: Any) -> Any:
+    """Return a value, or what comes of it when it is something to await."""
+    return await result if inspect.isawaitable(result) else result
 
 
 def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -34,12 +44,11 @@ def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Awaitab
     """
 
     async def handler(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        return await result if inspect.isawaitable(result) else result
+        return await resolve(function(*args, **kwargs))
 
     return handler
 
 
 @lru_cache(maxsize=1024)
-def _is_coroutine_function(consumer: Consumer) -> bool:
-    return iscoroutinefunction(consumer) or iscoroutinefunction(getattr(consumer, "__call__", None))  # noqa: B004
+def _looks_like_coroutine(function: Callable[..., Any]) -> bool:
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

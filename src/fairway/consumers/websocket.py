@@ -1,0 +1,353 @@
+"""Consumers of WebSockets as classes: a hook for each thing that happens to a connection.
+
+Around the hooks stand the `raw_` methods, which take the message as it came: they join and leave the groups, and take
+frames and events out of their messages. A hook may be `async def`; then all that handles its message is a coroutine.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar, NoReturn
+
+from fairway.channel import Group, Message
+from fairway.consumers.base import BaseConsumer
+from fairway.consumers.calls import is_coroutine_function, resolve
+from fairway.consumers.events import bound_handler, handler_of, reserve_names
+from fairway.errors import SendNotAvailableOnDemultiplexer
+
+logger = logging.getLogger("fairway.consumers")
+
+INVALID_DATA = 1007
+"""Close code: text that is not what was agreed on (RFC 6455, 7.4.1)."""
+
+UNSUPPORTED_DATA = 1003
+"""Close code: a kind of frame that is not taken (RFC 6455, 7.4.1)."""
+
+# The hooks of these classes take `*args: Any, **kwargs: Any`, so that a typed application may override them with the
+# arguments of its own routes.
+
+
+_HOOKS: Mapping[str, tuple[str, ...]] = {
+    "websocket.connect": ("raw_connect", "connection_groups", "connect"),
+    "websocket.receive": ("raw_receive", "receive"),
+    "websocket.event": ("raw_event",),
+    "websocket.disconnect": ("raw_disconnect", "connection_groups", "disconnect"),
+}
+
+_JSON_HOOKS = {**_HOOKS, "websocket.receive": ("raw_receive", "wrong_json", "receive")}
+
+
+@reserve_names
+class WebsocketConsumer(BaseConsumer):
+    """A consumer with a method for each thing that happens to a WebSocket.
+
+    Override `connect`, `receive` and `disconnect`, each with or without `async def`; a message of type `chat.message`
+    that is sent to a group calls `chat_message(event, **kwargs)` for each member. What the routing captured comes as
+    keyword arguments.
+    """
+
+    method_mapping: ClassVar[Mapping[str, str]] = {
+        "websocket.connect": "raw_connect",
+        "websocket.receive": "raw_receive",
+        "websocket.event": "raw_event",
+        "websocket.disconnect": "raw_disconnect",
+    }
+
+    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = _HOOKS
+    """Channel name to the methods of which any may be `async def`."""
+
+    http_user: bool = False
+    """Transfer the user of the HTTP session when the socket connects; `message.user` is then always there."""
+
+    http_user_and_session: bool = False
+    """The same, and `message.http_session` too."""
+
+    strict_ordering: bool = False
+    """Kept as a name: the messages of a connection are always handled in order."""
+
+    groups: list[str] | None = None
+    """Groups that each connection joins."""
+
+    path: str
+    """The path of the socket."""
+
+    @classmethod
+    def runs_as_coroutine(cls, message: Message) -> bool:
+        """Say whether an instance for this message has to be awaited: one of its methods is `async def`."""
+        channel = message.channel_name or ""
+        for name in cls._hooks.get(channel, ()):
+            if is_coroutine_function(getattr(cls, name)):
+                return True
+        if channel == "websocket.event":
+            handler = handler_of(cls, message)
+            return handler is not None and is_coroutine_function(handler)
+        return channel not in cls._hooks and super().runs_as_coroutine(message)
+
+    @classmethod
+    def handles_event(cls, message: Message) -> bool:
+        """Say whether there is a handler for the typed group message in `message`."""
+        return handler_of(cls, message) is not None
+
+    def get_handler(self, message: Message, **kwargs: Any) -> Callable[..., Any]:
+        """Return what handles the message, decorated.
+
+        Raises:
+            ValueError: `slight_ordering` is set, which there is no more.
+        """
+        if getattr(self, "slight_ordering", False):
+            msg = f"{type(self).__qualname__}.slight_ordering is no more: remove it, messages always come in order"
+            raise ValueError(msg)
+        self.path = message["path"]
+        if self.http_user or self.http_user_and_session:
+            self.channel_session_user = True
+        handler = super().get_handler(message, **kwargs)
+        if self.http_user_and_session:
+            from fairway.auth import channel_and_http_session_user_from_http
+
+            handler = channel_and_http_session_user_from_http(handler)
+        elif self.http_user:
+            handler = self._with_http_user(handler, message)
+        if self.strict_ordering:
+            from fairway.sessions import enforce_ordering
+
+            handler = enforce_ordering(handler)
+        return handler
+
+    def _with_http_user(self, handler: Callable[..., Any], message: Message) -> Callable[..., Any]:
+        """Transfer the user where there is something to transfer from: the headers come with the handshake alone."""
+        if "headers" in message.content:
+            from fairway.auth import channel_session_user_from_http
+
+            return channel_session_user_from_http(handler)
+        if not hasattr(message, "http_session"):
+            message.http_session = None
+        return handler
+
+    # --- what happens to a connection ---
+
+    def raw_connect(self, message: Message, **kwargs: Any) -> Any:
+        """Join the groups, then call `connect`."""
+        if self.runs_as_coroutine(message):
+            return self._aregroup(Group.aadd, message, self.connect, kwargs)
+        for group in self._own_groups(self.connection_groups(**kwargs)):
+            group.add(message.reply_channel)
+        return self.connect(message, **kwargs)
+
+    def connect(self, message: Message, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  for who overrides it
+        """Decide about the handshake. This accepts; an override has to accept, send or close by itself."""
+        message.reply_channel.send({"accept": True})
+
+    def raw_receive(self, message: Message, **kwargs: Any) -> Any:
+        """Call `receive` with the text or the bytes of the frame.
+
+        Raises:
+            KeyError: the message is no frame.
+        """
+        text = message.content.get("text")
+        if text is not None:
+            return self.receive(text=text, **kwargs)
+        return self.receive(bytes=message.content["bytes"], **kwargs)
+
+    def receive(self, *args: Any, **kwargs: Any) -> Any:
+        """Take a frame: `receive(text=None, bytes=None, **kwargs)`, of which one is given. This does nothing."""
+
+    def raw_event(self, message: Message, **kwargs: Any) -> Any:
+        """Call the handler of a typed group message; log a warning where there is none."""
+        handler = bound_handler(self, message)
+        return None if handler is None else handler(message["event"], **kwargs)
+
+    def raw_disconnect(self, message: Message, **kwargs: Any) -> Any:
+        """Leave the groups, then call `disconnect`."""
+        if self.runs_as_coroutine(message):
+            return self._aregroup(Group.adiscard, message, self.disconnect, kwargs)
+        for group in self._own_groups(self.connection_groups(**kwargs)):
+            group.discard(message.reply_channel)
+        return self.disconnect(message, **kwargs)
+
+    def disconnect(self, message: Message, *args: Any, **kwargs: Any) -> Any:
+        """Learn that the connection has ended, with `message["code"]`. This does nothing."""
+
+    # --- groups ---
+
+    def connection_groups(self, *args: Any, **kwargs: Any) -> Iterable[str] | Awaitable[Iterable[str]]:  # noqa: ARG002
+        """Return the names of the groups that the connection joins, and leaves at its end."""
+        return self.groups or []
+
+    def _own_groups(self, names: Any) -> list[Group]:
+        """Return the groups at the layer of the message: a connection is a member where it came from.
+
+        Raises:
+            TypeError: what names them is no list.
+        """
+        if isinstance(names, str | bytes):
+            msg = f"the groups of {type(self).__qualname__} are a list of names, not the text {names!r:.100}"
+            raise TypeError(msg)
+        layer = self.message.channel_layer
+        return [Group(name, channel_layer=layer) for name in names or ()]
+
+    async def _aregroup(
+        self, change: Callable[..., Awaitable[None]], message: Message, hook: Callable[..., Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Join or leave the groups, then call the hook, any of which may be a coroutine."""
+        for group in self._own_groups(await resolve(self.connection_groups(**kwargs))):
+            await change(group, message.reply_channel)
+        return await resolve(hook(message, **kwargs))
+
+    # --- what a connection is sent ---
+
+    def send(self, text: str | None = None, bytes: bytes | None = None, close: bool | int = False) -> None:  # noqa: A002, FBT001, FBT002
+        """Send a frame when the consumer has finished.
+
+        Parameters:
+            text, bytes: the frame, one or the other.
+            close: close the socket after it; True, or a code.
+
+        Raises:
+            ValueError: neither text nor bytes; use `close()`.
+            SendNotAvailableOnDemultiplexer: this consumer handles a stream, so it answers by its `multiplexer`.
+        """
+        if "multiplexer" in self.kwargs:
+            self._refuse_send()
+        self.message.reply_channel.send(_frame(text, bytes, close))
+
+    @classmethod
+    def group_send(
+        cls,
+        name: str,
+        text: str | None = None,
+        bytes: bytes | None = None,  # noqa: A002
+        close: bool | int = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Send a frame to the members of a group of the default layer. Parameters and errors as for `send`."""
+        Group(name).send(_frame(text, bytes, close))
+
+    @classmethod
+    async def agroup_send(
+        cls,
+        name: str,
+        text: str | None = None,
+        bytes: bytes | None = None,  # noqa: A002
+        close: bool | int = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Do as `group_send`."""
+        await Group(name).asend(_frame(text, bytes, close))
+
+    def close(self, status: bool | int = True, reason: str | None = None) -> None:  # noqa: FBT001, FBT002
+        """Close the socket, or refuse one that is connecting.
+
+        Parameters:
+            status: True (1000) or a code.
+            reason: a text for the client, of at most 123 bytes.
+        """
+        self.message.reply_channel.send({"close": status} if reason is None else {"close": status, "reason": reason})
+
+    def _refuse_send(self) -> NoReturn:
+        msg = (
+            f"{type(self).__qualname__}.send() knows no stream, and this consumer is behind a demultiplexer; answer by "
+            "the multiplexer that comes in the keyword arguments: multiplexer.send(payload)"
+        )
+        raise SendNotAvailableOnDemultiplexer(msg)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+@reserve_names
+class JsonWebsocketConsumer(WebsocketConsumer):
+    """A consumer of WebSockets whose frames are JSON. Override `receive(content, **kwargs)`."""
+
+    _hooks = _JSON_HOOKS
+
+    def raw_receive(self, message: Message, **kwargs: Any) -> Any:
+        """Decode the frame, then call `receive` with what it holds; `wrong_json` where that cannot be."""
+        text = message.content.get("text")
+        if text is None:
+            return self.wrong_json(message.content.get("bytes"), ValueError("it is a binary frame, and JSON is text"))
+        try:
+            content = self.decode_json(text)
+        except (ValueError, RecursionError) as error:
+            return self.wrong_json(text, error)
+        return self.receive(content, **kwargs)
+
+    def receive(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Take the content of a frame. This does nothing."""
+
+    def wrong_json(self, frame: str | bytes | None, error: Exception) -> Any:
+        """Answer a frame that is no JSON: log a warning, and close the socket with 1007, or 1003 for a binary frame.
+
+        An override may answer and let the socket live on, or raise `ValueError`, as this did in Channels 1: then each
+        such frame is a traceback in the log.
+
+        Parameters:
+            frame: its text, or its bytes.
+            error: what is wrong with it.
+        """
+        what = f"{type(error).__name__}: {error}" if isinstance(error, RecursionError) else str(error)
+        logger.warning(
+            "%s closes %s on path %.200r, which sent no JSON: %.200s: %r",
+            type(self).__qualname__,
+            self.message.reply_channel,
+            self.path,
+            what,
+            frame and frame[:100],
+        )
+        if isinstance(frame, str):
+            self.close(INVALID_DATA, "this is no JSON")
+        else:
+            self.close(UNSUPPORTED_DATA, "send JSON as text")
+
+    def send(self, content: Any, close: bool | int = False) -> None:  # type: ignore[override]  # noqa: FBT001, FBT002
+        """Send `content` as JSON. Parameters and errors as `WebsocketConsumer.send`.
+
+        Raises:
+            TypeError: it holds what JSON does not know; see `encode_json`.
+        """
+        super().send(text=self.encode_json(content), close=close)
+
+    @classmethod
+    def group_send(cls, name: str, content: Any, close: bool | int = False) -> None:  # type: ignore[override]  # noqa: FBT001, FBT002
+        """Send `content` as JSON to the members of a group of the default layer. Errors as for `send`."""
+        super().group_send(name, text=cls.encode_json(content), close=close)
+
+    @classmethod
+    async def agroup_send(cls, name: str, content: Any, close: bool | int = False) -> None:  # type: ignore[override]  # noqa: FBT001, FBT002
+        """Do as `group_send`."""
+        await super().agroup_send(name, text=cls.encode_json(content), close=close)
+
+    @classmethod
+    def decode_json(cls, text: str) -> Any:
+        """Return what a text holds. Override it for another decoder.
+
+        Raises:
+            ValueError: the text is no JSON (`NaN` and `Infinity` are none: no browser would read them back).
+        """
+        return _decoder.decode(text)
+
+    @classmethod
+    def encode_json(cls, content: Any) -> str:
+        """Return `content` as text: plain `json`. Override it to send dates, say."""
+        return json.dumps(content)
+
+
+def _frame(text: str | None, data: bytes | None, close: bool | int) -> dict[str, Any]:  # noqa: FBT001
+    """Return the message that sends a frame.
+
+    Raises:
+        ValueError: neither text nor data.
+    """
+    message: dict[str, Any]
+    if text is not None:
+        message = {"text": text}
+    elif data is not None:
+        message = {"bytes": data}
+    else:
+        msg = "send() needs text or bytes; to close the socket without a frame call close()"
+        raise ValueError(msg)
+    if close:
+        message["close"] = close
+    return message

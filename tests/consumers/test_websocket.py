@@ -1,0 +1,383 @@
+"""WebSocket consumers as classes: their hooks, groups, frames and wrappers, `async def` or not."""
+
+import json
+import logging
+
+import pytest
+
+from fairway import Message, channel_layers, route_class
+from fairway.broker.effects import Add, Discard
+from fairway.consumers import JsonWebsocketConsumer, WebsocketConsumer
+from fairway.errors import SendNotAvailableOnDemultiplexer
+from tests.support.chain import CLIENT, Chain
+
+
+@pytest.fixture
+def run(settings):
+    """Make chains on the default layer, which `group_send` uses."""
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": []}}
+    return lambda *consumers: Chain([route_class(each) for each in consumers], layer=channel_layers["default"])
+
+
+def memberships(chain):
+    """What the server was told about groups, in order."""
+    return [(type(item).__name__, item.group) for item in chain.look() if isinstance(item, Add | Discard)]
+
+
+def disconnect(chain, code=1000, order=9, **envelope):
+    chain.run("websocket.disconnect", {"path": "/", "code": code}, order=order, **envelope)
+
+
+class Recorder:
+    """Hooks that tell what they were called with."""
+
+    seen = []
+
+    def connection_groups(self, **kwargs):
+        return ["room", "hall"]
+
+    def connect(self, message, **kwargs):
+        self.seen.append(("connect", message.channel_name, kwargs))
+        message.reply_channel.send({"text": "welcome"})
+
+    def receive(self, text=None, bytes=None, **kwargs):  # noqa: A002
+        self.seen.append(("receive", text, bytes, kwargs))
+        self.send(text=text, bytes=bytes)
+
+    def chat_message(self, event, **kwargs):
+        self.seen.append(("event", event, kwargs))
+
+    def disconnect(self, message, **kwargs):
+        self.seen.append(("disconnect", message["code"], kwargs))
+
+
+class Sync(Recorder, WebsocketConsumer):
+    pass
+
+
+class Async(WebsocketConsumer):
+    seen = Recorder.seen
+
+    async def connection_groups(self, **kwargs):
+        return ["room", "hall"]
+
+    async def connect(self, message, **kwargs):
+        Recorder.connect(self, message, **kwargs)
+
+    async def receive(self, text=None, bytes=None, **kwargs):  # noqa: A002
+        Recorder.receive(self, text, bytes, **kwargs)
+
+    async def chat_message(self, event, **kwargs):
+        Recorder.chat_message(self, event, **kwargs)
+
+    async def disconnect(self, message, **kwargs):
+        Recorder.disconnect(self, message, **kwargs)
+
+
+class Mixed(Recorder, WebsocketConsumer):
+    """Synchronous but for its groups."""
+
+    async def connection_groups(self, **kwargs):
+        return ["room", "hall"]
+
+    async def disconnect(self, message, **kwargs):
+        await Async.disconnect(self, message, **kwargs)
+
+
+@pytest.mark.parametrize("consumer", [Sync, Async, Mixed])
+def test_each_hook_gets_its_part_of_the_message(run, consumer):
+    consumer.seen.clear()
+    with run() as chain:
+        chain.worker._application.router.add_route(route_class(consumer, path="^/(?P<slug>[a-z]+)/"))
+        where = {"path": "/blue/"}
+        kwargs = {"slug": "blue"}
+        assert chain.connect("/blue/") == [{"text": "welcome"}]
+        assert memberships(chain) == [("Add", "room"), ("Add", "hall")]
+        assert chain.receive("", "/blue/", order=1) == [{"text": ""}]
+        chain.run("websocket.receive", {**where, "bytes": b"x", "text": None}, order=2)
+        chain.run("websocket.event", {**where, "event": {"type": "chat.message", "n": 1}}, order=3)
+        chain.run("websocket.disconnect", {**where, "code": 1001}, order=4)
+        assert memberships(chain)[2:] == [("Discard", "room"), ("Discard", "hall")]
+    assert consumer.seen == [
+        ("connect", "websocket.connect", kwargs),
+        ("receive", "", None, kwargs),
+        ("receive", None, b"x", kwargs),
+        ("event", {"type": "chat.message", "n": 1}, kwargs),
+        ("disconnect", 1001, kwargs),
+    ]
+
+
+def test_the_defaults_accept_and_do_nothing(run):
+    class Plain(WebsocketConsumer):
+        groups = ["everyone"]
+
+    with run(Plain) as chain:
+        assert chain.connect() == [{"accept": True}]
+        assert memberships(chain) == [("Add", "everyone")]
+        assert chain.receive("x") == []
+        disconnect(chain)
+        assert memberships(chain)[1:] == [("Discard", "everyone")]
+
+
+def test_a_class_without_groups_joins_none(run):
+    class Nowhere(WebsocketConsumer):
+        def connection_groups(self, **kwargs):
+            return None
+
+    with run(Nowhere) as chain:
+        chain.connect()
+        assert memberships(chain) == []
+
+
+def test_the_groups_are_those_of_the_layer_the_message_came_through():
+    with Chain([route_class(Sync)]) as chain:  # no layer is configured at all
+        chain.connect()
+        assert memberships(chain) == [("Add", "room"), ("Add", "hall")]
+
+
+@pytest.mark.parametrize("names", ["room", b"room"])
+def test_a_text_is_no_list_of_groups(names):
+    class Typo(WebsocketConsumer):
+        groups = names
+
+    with pytest.raises(TypeError, match=r"the groups of .*Typo are a list of names, not the text"):
+        Typo(Message({"path": "/"}, "websocket.connect", None))
+
+
+@pytest.mark.parametrize(
+    ("consumer", "channel", "expected"),
+    [
+        (Sync, "websocket.connect", False),
+        (Sync, "websocket.event", False),
+        (Async, "websocket.connect", True),
+        (Async, "websocket.receive", True),
+        (Async, "websocket.event", True),
+        (Async, "websocket.disconnect", True),
+        (Mixed, "websocket.connect", True),
+        (Mixed, "websocket.receive", False),
+        (Mixed, "http.request", False),
+    ],
+)
+def test_which_messages_make_a_coroutine(consumer, channel, expected):
+    message = Message({"path": "/", "event": {"type": "chat.message"}}, channel, None)
+    assert consumer.runs_as_coroutine(message) is expected
+
+
+def test_a_channel_of_ones_own():
+    class Both(WebsocketConsumer):
+        method_mapping = {**WebsocketConsumer.method_mapping, "chat.work": "work"}
+
+        async def work(self, message, **kwargs):
+            """Do nothing."""
+
+    assert Both.channel_names() == {*WebsocketConsumer.method_mapping, "chat.work"}
+    assert Both.runs_as_coroutine(Message({}, "chat.work", None)) is True
+
+
+def test_a_raw_method_may_be_a_coroutine():
+    class Raw(WebsocketConsumer):
+        async def raw_receive(self, message, **kwargs):
+            self.send(message["text"])
+
+    with Chain([route_class(Raw)]) as chain:
+        assert chain.receive("x") == [{"text": "x"}]
+
+
+@pytest.mark.parametrize("content", [{}, {"text": None}])
+def test_a_frame_without_text_and_bytes_is_an_error(content):
+    with pytest.raises(KeyError, match="bytes"):
+        Sync(Message({"path": "/", **content}, "websocket.receive", None))
+
+
+def test_every_message_has_a_path():
+    with pytest.raises(KeyError, match="path"):
+        Sync(Message({"text": ""}, "websocket.receive", None))
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda each: each.send("a"), {"text": "a"}),
+        (lambda each: each.send(text="", close=True), {"text": "", "close": True}),
+        (lambda each: each.send(bytes=b"a", close=4000), {"bytes": b"a", "close": 4000}),
+        (lambda each: each.send(text="a", bytes=b"b"), {"text": "a"}),
+        (lambda each: each.close(), {"close": True}),
+        (lambda each: each.close(4001), {"close": 4001}),
+        (lambda each: each.close(4001, reason="bye"), {"close": 4001, "reason": "bye"}),
+    ],
+)
+def test_what_a_connection_is_sent(run, act, expected):
+    class Sender(WebsocketConsumer):
+        def receive(self, **kwargs):
+            act(self)
+
+    with run(Sender) as chain:
+        assert chain.receive("x") == [expected]
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_neither_text_nor_bytes_is_an_error(close):
+    with pytest.raises(ValueError, match="needs text or bytes; to close the socket without a frame call close"):
+        WebsocketConsumer.group_send("room", close=close)
+
+
+def test_what_a_group_is_sent(run):
+    class Sender(WebsocketConsumer):
+        def receive(self, **kwargs):
+            self.group_send("room", "a", close=4000)
+
+    with run(Sender) as chain:
+        chain.layer.group_add("room", CLIENT)
+        chain.receive("x")
+        assert chain.group_frames() == [("room", {"text": "a", "close": 4000})]
+        WebsocketConsumer.group_send("room", bytes=b"x")
+        JsonWebsocketConsumer.group_send("room", {"a": 1})
+        assert chain.group_frames()[1:] == [("room", {"bytes": b"x"}), ("room", {"text": '{"a": 1}'})]
+
+
+def test_what_a_group_is_sent_by_a_coroutine(run):
+    class Sender(JsonWebsocketConsumer):
+        async def receive(self, content, **kwargs):
+            await self.agroup_send("room", content, close=True)
+
+    with run(Sender) as chain:
+        chain.layer.group_add("room", CLIENT)
+        chain.receive("[1]")
+        assert chain.group_frames() == [("room", {"text": "[1]", "close": True})]
+
+
+async def test_what_a_group_is_sent_from_elsewhere(run):
+    with run() as chain:
+        chain.layer.group_add("room", CLIENT)
+        await WebsocketConsumer.agroup_send("room", bytes=b"x")
+        assert chain.group_frames() == [("room", {"bytes": b"x"})]
+
+
+def test_behind_a_demultiplexer_there_is_no_send():
+    class Stream(WebsocketConsumer):
+        def receive(self, **kwargs):
+            self.send("x")
+
+    with pytest.raises(SendNotAvailableOnDemultiplexer, match=r"Stream\.send\(\) knows no stream"):
+        Stream(Message({"path": "/", "text": "x"}, "websocket.receive", None), multiplexer=object())
+
+
+# --- typed group messages --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["chat.unknown", "raw.connect", "_chat.message", "chat._private", "group.send"])
+def test_an_event_nobody_may_handle_is_one_line_in_the_log(kind, caplog):
+    with Chain([route_class(Sync)]) as chain:
+        chain.run("websocket.event", {"path": "/", "event": {"type": kind}}, order=1)
+        assert chain.frames() == []
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.exc_info) == ("fairway.consumers", logging.WARNING, None)
+    assert record.getMessage().startswith(f"Sync ignores the event {kind!r} on path '/': ")
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+class Echo(JsonWebsocketConsumer):
+    def receive(self, content, **kwargs):
+        self.send(content)
+
+
+class AsyncEcho(JsonWebsocketConsumer):
+    async def receive(self, content, **kwargs):
+        self.send(content)
+
+
+BOTH = pytest.mark.parametrize("consumer", [Echo, AsyncEcho])
+
+NO_JSON = ["", "{", "nonsense", '{"a": NaN}', "-Infinity", "1" * 5000, "[" * 100_000, '{"a":' * 50_000]
+
+
+@BOTH
+@pytest.mark.parametrize("content", [{"a": [1, None]}, "text", 0, "ä\ud800"])
+def test_frames_are_json(consumer, content):
+    with Chain([route_class(consumer)]) as chain:
+        (frame,) = chain.receive(json.dumps(content))
+        assert json.loads(frame["text"]) == content
+
+
+def test_json_without_a_receive_of_ones_own_does_nothing():
+    with Chain([route_class(JsonWebsocketConsumer)]) as chain:
+        assert chain.receive("{}") == []
+
+
+@BOTH
+@pytest.mark.parametrize("text", NO_JSON, ids=lambda text: text[:10])
+def test_what_is_no_json_closes_the_socket_and_is_one_line_in_the_log(consumer, text, caplog):
+    with Chain([route_class(consumer)]) as chain:
+        assert chain.receive(text) == [{"close": 1007, "reason": "this is no JSON"}]
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.exc_info) == ("fairway.consumers", logging.WARNING, None)
+    assert record.getMessage().startswith(f"{consumer.__name__} closes {CLIENT} on path '/', which sent no JSON: ")
+    assert len(record.getMessage()) < 500
+
+
+@BOTH
+def test_a_binary_frame_closes_the_socket(consumer, caplog):
+    with Chain([route_class(consumer)]) as chain:
+        chain.run("websocket.receive", {"path": "/", "bytes": b"{}"}, order=1)
+        assert chain.frames() == [{"close": 1003, "reason": "send JSON as text"}]
+    assert "it is a binary frame, and JSON is text: b'{}'" in caplog.text
+
+
+def test_what_is_no_json_may_be_an_error_again(caplog):
+    class Strict(Echo):
+        def wrong_json(self, frame, error):
+            raise ValueError("no JSON") from error
+
+    with Chain([route_class(Strict)]) as chain:
+        assert chain.receive("nonsense") == []
+    assert "consumer failed" in caplog.text
+
+
+def test_what_is_no_json_may_be_answered_by_a_coroutine():
+    class Patient(Echo):
+        async def wrong_json(self, frame, error):
+            self.send({"error": str(error)})
+
+    with Chain([route_class(Patient)]) as chain:
+        assert chain.receive("x") == [{"text": '{"error": "Expecting value: line 1 column 1 (char 0)"}'}]
+        assert chain.receive("1", order=2) == [{"text": "1"}]
+
+
+def test_a_coder_of_ones_own():
+    class Shouting(Echo):
+        @classmethod
+        def decode_json(cls, text):
+            return {"decoded": text}
+
+        @classmethod
+        def encode_json(cls, content):
+            return f"!{content}!"
+
+    with Chain([route_class(Shouting)]) as chain:
+        assert chain.receive("x") == [{"text": "!{'decoded': 'x'}!"}]
+
+
+def test_what_json_does_not_know_is_an_error_where_it_is_sent(caplog):
+    class Wrong(JsonWebsocketConsumer):
+        def receive(self, content, **kwargs):
+            self.send({"a": object()})
+
+    with Chain([route_class(Wrong)]) as chain:
+        assert chain.receive("{}") == []
+    assert "TypeError: Object of type object is not JSON serializable" in caplog.text
+
+
+# --- wrappers --------------------------------------------------------------------------------------------------------
+
+
+def test_slight_ordering_is_no_more():
+    class Slight(WebsocketConsumer):
+        slight_ordering = True
+
+    with pytest.raises(ValueError, match=r"Slight\.slight_ordering is no more: remove it"):
+        Slight(Message({"path": "/", "text": ""}, "websocket.receive", None))
