@@ -18,6 +18,7 @@ from django.http import FileResponse, HttpResponse, HttpResponseBadRequest, Http
 from django.urls import set_script_prefix
 
 from fairway.errors import RequestAborted, RequestTimeout, ResponseLater
+from fairway.http.current import current_request, was_answered
 from fairway.http.request import AsgiRequest, script_name
 from fairway.http.response import CHUNK_SIZE, ReplyMessage, chunk_bytes, encode_head, encode_response
 
@@ -98,8 +99,9 @@ class AsgiHandler(BaseHandler):
         return response
 
     def _answer(self, request: AsgiRequest) -> Response:
+        token = current_request.set(request)
         try:
-            return self.get_response(request)
+            response: Response = self.get_response(request)
         except Exception:
             # Even the error handlers failed. Under WSGI the server would catch this.
             request.close()
@@ -108,6 +110,12 @@ class AsgiHandler(BaseHandler):
             logger.exception("Internal Server Error: %s", request.path, extra={"status_code": 500, "request": request})
             text = traceback.format_exc() if settings.DEBUG else "Internal Server Error"
             return HttpResponseServerError(text, content_type="text/plain")
+        else:
+            if request.when_answered:
+                was_answered(request)
+            return response
+        finally:
+            current_request.reset(token)
 
     # --- ResponseLater -----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ server: no variable of the process's environment is in it, and `wsgi.input` is t
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,9 @@ class AsgiRequest(HttpRequest):
 
     is_answered_later = False
     """The view has raised `ResponseLater`."""
+
+    when_answered: Sequence[Callable[[], None]] = ()
+    """See `fairway.http.current`."""
 
     _encoding: str | None
     _files: MultiValueDict[str, Any]
