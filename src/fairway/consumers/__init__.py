@@ -1,6 +1,14 @@
 """Consumers as classes: a method for each kind of message. These are the public names."""
 
 from fairway.consumers.base import BaseConsumer
+from fairway.consumers.demultiplexer import WebsocketDemultiplexer
+from fairway.consumers.multiplexer import WebsocketMultiplexer
 from fairway.consumers.websocket import JsonWebsocketConsumer, WebsocketConsumer
 
-__all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]
+__all__ = [
+    "BaseConsumer",
+    "JsonWebsocketConsumer",
+    "WebsocketConsumer",
+    "WebsocketDemultiplexer",
+    "WebsocketMultiplexer",
+]

@@ -27,14 +27,15 @@ UNSUPPORTED_DATA = 1003
 # arguments of its own routes.
 
 
-_HOOKS: Mapping[str, tuple[str, ...]] = {
+# Channel name to the methods that take part, of which any may be `async def`.
+HOOKS: Mapping[str, tuple[str, ...]] = {
     "websocket.connect": ("raw_connect", "connection_groups", "connect"),
     "websocket.receive": ("raw_receive", "receive"),
     "websocket.event": ("raw_event",),
     "websocket.disconnect": ("raw_disconnect", "connection_groups", "disconnect"),
 }
 
-_JSON_HOOKS = {**_HOOKS, "websocket.receive": ("raw_receive", "wrong_json", "receive")}
+JSON_HOOKS: Mapping[str, tuple[str, ...]] = {**HOOKS, "websocket.receive": ("raw_receive", "wrong_json", "receive")}
 
 
 @reserve_names
@@ -53,8 +54,7 @@ class WebsocketConsumer(BaseConsumer):
         "websocket.disconnect": "raw_disconnect",
     }
 
-    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = _HOOKS
-    """Channel name to the methods of which any may be `async def`."""
+    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = HOOKS
 
     http_user: bool = False
     """Transfer the user of the HTTP session when the socket connects; `message.user` is then always there."""
@@ -115,7 +115,7 @@ class WebsocketConsumer(BaseConsumer):
 
     def _with_http_user(self, handler: Callable[..., Any], message: Message) -> Callable[..., Any]:
         """Transfer the user where there is something to transfer from: the headers come with the handshake alone."""
-        if "headers" in message.content:
+        if "headers" in message.content or "query_string" in message.content:
             from fairway.auth import channel_session_user_from_http
 
             return channel_session_user_from_http(handler)
@@ -261,7 +261,7 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 class JsonWebsocketConsumer(WebsocketConsumer):
     """A consumer of WebSockets whose frames are JSON. Override `receive(content, **kwargs)`."""
 
-    _hooks = _JSON_HOOKS
+    _hooks = JSON_HOOKS
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
         """Decode the frame, then call `receive` with what it holds; `wrong_json` where that cannot be."""
