@@ -266,33 +266,58 @@ class Message:
         return self._envelope.retries if self._envelope else 0
 
     @property
+    def is_current(self) -> bool:
+        """Whether this is the message that is being consumed here: what is changed in its state is saved."""
+        outbox = current_outbox.get()
+        return outbox is not None and outbox.is_open and outbox.delivery.envelope is self._envelope
+
+    @property
     def state(self) -> ConnectionState:
         """The state of the connection. What a consumer changes here is there in the connection's next message.
 
         Raises:
             ValueError: the message came from no connection.
         """
-        if self._state is None:
-            outbox = current_outbox.get()
-            is_current = outbox is not None and outbox.delivery.envelope is self._envelope
-            if outbox is not None and is_current and outbox.state is not None:
-                self._state = outbox.state
-            else:
-                self._state = self._open_state()
-                if outbox is not None and is_current:
-                    outbox.state = self._state
-        return self._state
+        state = self._state_at_hand()
+        if state is None:
+            name = self.content["reply_channel"]
+            packed = self.channel_layer.state(name) if self.channel_layer is not None else None
+            state = self._keep_state(ConnectionState(name, packed))
+        return state
 
-    def _open_state(self) -> ConnectionState:
+    async def astate(self) -> ConnectionState:
+        """Do as `state`; the event loop runs on while the connection's server is asked."""
+        state = self._state_at_hand()
+        if state is None:
+            name = self.content["reply_channel"]
+            packed = await self.channel_layer.astate(name) if self.channel_layer is not None else None
+            state = self._keep_state(ConnectionState(name, packed))
+        return state
+
+    def _state_at_hand(self) -> ConnectionState | None:
+        """Return the state if it is known here; None when the connection's server has to be asked."""
+        if self._state is not None:
+            return self._state
+        outbox = current_outbox.get()
+        if outbox is not None and outbox.state is not None and outbox.delivery.envelope is self._envelope:
+            self._state = outbox.state
+            return self._state
         name = self.content.get("reply_channel")
         if not name:
             msg = f"a message without a reply channel belongs to no connection, so it has no state: {self!r}"
             raise ValueError(msg)
         envelope = self._envelope
         if envelope is not None and (envelope.state is not None or envelope.order >= 0):
-            return ConnectionState(name, envelope.state)
+            return self._keep_state(ConnectionState(name, envelope.state))
         # An application message about a connection that did not carry the state along: the connection's server knows.
-        return ConnectionState(name, self.channel_layer.state(name) if self.channel_layer is not None else None)
+        return None
+
+    def _keep_state(self, state: ConnectionState) -> ConnectionState:
+        outbox = current_outbox.get()
+        if outbox is not None and outbox.delivery.envelope is self._envelope:
+            outbox.state = state
+        self._state = state
+        return state
 
     def copy(self) -> Message:
         """Return a message with a deep copy of the content, of the same channel."""

@@ -11,6 +11,15 @@ from django.core.signals import setting_changed
 from fairway.layers.registry import LayerRegistry
 
 
+def read_setting(name: str, default: Any = None) -> Any:
+    """Return a setting of ours, `default` when it is not set.
+
+    Most are not, and Django's settings take a microsecond to say so, for they make an exception and drop it. The
+    object that they wrap does not.
+    """
+    return getattr(getattr(settings, "_wrapped", settings), name, default)
+
+
 def read_channel_layers() -> Any:
     """Return the setting `CHANNEL_LAYERS`, empty when there is none."""
     return getattr(settings, "CHANNEL_LAYERS", None) or {}
