@@ -72,6 +72,29 @@ async def test_awaiting_any_other_does_nothing():
     assert await soon is soon
 
 
+def test_a_coroutine_that_did_not_look_like_one_is_run_all_the_same():
+    seen = []
+
+    def logged(method):
+        def wrapper(self, message):
+            seen.append("called")
+            return method(self, message)
+
+        return wrapper
+
+    class Hidden(BaseConsumer):
+        method_mapping = {"a": "act"}
+
+        @logged
+        async def act(self, message):
+            seen.append(message)
+
+    message = Message({}, "a", None)
+    assert not Hidden.runs_as_coroutine(message)
+    Hidden(message)
+    assert seen == ["called", message]
+
+
 def test_a_handler_of_ones_own():
     seen = []
 

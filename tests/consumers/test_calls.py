@@ -6,7 +6,7 @@ import pytest
 
 from fairway import Message
 from fairway.consumers import BaseConsumer
-from fairway.consumers.calls import as_coroutine_function, is_coroutine_consumer, resolve
+from fairway.consumers.calls import any_coroutine_function, as_coroutine_function, is_coroutine_consumer, resolve
 
 
 def echo(message):
@@ -62,3 +62,11 @@ async def test_anything_can_be_made_one(function):
 @pytest.mark.parametrize("result", ["x", aecho("x")])
 async def test_a_result_may_be_there_or_still_to_come(result):
     assert await resolve(result) == "x"
+
+
+@pytest.mark.parametrize(
+    ("functions", "expected"),
+    [((), False), ((echo, None), False), ((echo, aecho), True), ((echo, Unhashable()), True)],
+)
+def test_one_coroutine_among_several(functions, expected):
+    assert any_coroutine_function(functions) is expected

@@ -4,6 +4,8 @@ import json
 import logging
 
 import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.contrib.sessions.backends.cache import SessionStore
 
 from fairway import Message, channel_layers, route_class
 from fairway.broker.effects import Add, Discard
@@ -172,6 +174,17 @@ def test_a_channel_of_ones_own():
 
     assert Both.channel_names() == {*WebsocketConsumer.method_mapping, "chat.work"}
     assert Both.runs_as_coroutine(Message({}, "chat.work", None)) is True
+
+
+def test_a_method_of_ones_own_for_a_channel():
+    class Own(WebsocketConsumer):
+        method_mapping = {"websocket.receive": "take"}
+
+        async def take(self, message, **kwargs):
+            self.send(message["text"])
+
+    with Chain([route_class(Own)]) as chain:
+        assert chain.receive("x") == [{"text": "x"}]
 
 
 def test_a_raw_method_may_be_a_coroutine():
@@ -373,6 +386,78 @@ def test_what_json_does_not_know_is_an_error_where_it_is_sent(caplog):
 
 
 # --- wrappers --------------------------------------------------------------------------------------------------------
+
+
+def note(self, message, **kwargs):
+    """Keep what the wrappers have put on a message."""
+    has = [name for name in ("channel_session", "http_session", "user") if hasattr(message, name)]
+    session = getattr(message, "http_session", None)
+    user = str(message.user) if "user" in has else None
+    seen.append((message.channel_name, has, user, session and session.session_key))
+    if message.channel_name == "websocket.connect":
+        message.reply_channel.send({"accept": True})
+
+
+async def anote(self, message, **kwargs):
+    note(self, message, **kwargs)
+
+
+seen = []
+
+SESSION = ["channel_session"]
+USER = ["channel_session", "user"]
+ALL = ["channel_session", "http_session", "user"]
+
+NOTES = {
+    "channel_session": ((SESSION, None, None), (SESSION, None, None)),
+    "strict_ordering": ((SESSION, None, None), (SESSION, None, None)),
+    "channel_session_user": ((USER, "AnonymousUser", None), (USER, "AnonymousUser", None)),
+    "http_user": ((ALL, "ada", "key"), (ALL, "ada", None)),
+    "http_user_and_session": ((ALL, "ada", "key"), (ALL, "ada", "key")),
+}
+
+
+@pytest.fixture
+def cookie(transactional_db, settings):
+    """The cookie of somebody who is logged in."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    user = get_user_model().objects.create_user("ada")
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return session.session_key
+
+
+@pytest.mark.parametrize("hook", [note, anote])
+@pytest.mark.parametrize("attribute", NOTES)
+def test_sessions_and_users(run, cookie, attribute, hook):
+    class Noting(WebsocketConsumer):
+        connect = disconnect = hook
+
+    setattr(Noting, attribute, True)
+    seen.clear()
+    headers = [[b"cookie", f"sessionid={cookie}".encode()]]
+    with run(Noting) as chain:
+        chain.run("websocket.connect", {"path": "/", "headers": headers})
+        state = {key: value for changes in chain.states() for key, value in changes.items()}
+        disconnect(chain, state=state)
+    expected = [
+        (channel, has, user, key and cookie)
+        for channel, (has, user, key) in zip(
+            ("websocket.connect", "websocket.disconnect"), NOTES[attribute], strict=True
+        )
+    ]
+    assert seen == expected
+
+
+def test_the_order_is_outermost(caplog):
+    class Strict(WebsocketConsumer):
+        strict_ordering = http_user = True
+
+    with pytest.raises(ValueError, match="enforce_ordering needs a message of a connection, with 'order'"):
+        Strict(Message({"path": "/", "text": "", "reply_channel": CLIENT}, "websocket.receive", None))
 
 
 def test_slight_ordering_is_no_more():

@@ -4,13 +4,14 @@ The class itself is the consumer: constructing it handles one message, and an in
 to outlive it stands in `state`, which the server keeps for the connection.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+import inspect
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar, Self
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import async_to_sync
 
 from fairway.channel import Message
-from fairway.consumers.calls import as_coroutine_function
+from fairway.consumers.calls import as_coroutine_function, is_coroutine_function, resolve
 from fairway.routing import RouteClass
 from fairway.worker.state import ConnectionState
 
@@ -74,14 +75,21 @@ class BaseConsumer:
     channel_session_user: bool = False
     """Give the message its `channel_session` and the `user` in it."""
 
+    guards: ClassVar[tuple[Callable[..., Callable[..., Any]], ...]] = ()
+    """Decorators between the session and the method: where those of `fairway.security` stand."""
+
     def __init__(self, message: Message, **kwargs: Any) -> None:
         self.message = message
         self.kwargs = kwargs
-        self._result = self.dispatch(message, **kwargs)
+        self._is_coroutine = self.runs_as_coroutine(message)
+        result = self.dispatch(message, **kwargs)
+        if result is not None and not self._is_coroutine and inspect.iscoroutine(result):
+            async_to_sync(resolve)(result)  # a method that did not look like a coroutine function
+        self._result = result
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Finish what the construction began, if that was a coroutine."""
-        if isinstance(self._result, Awaitable):
+        if self._is_coroutine and inspect.isawaitable(self._result):
             yield from self._result.__await__()
         return self
 
@@ -112,7 +120,7 @@ class BaseConsumer:
     @classmethod
     def runs_as_coroutine(cls, message: Message) -> bool:
         """Say whether an instance for this message has to be awaited."""
-        return iscoroutinefunction(getattr(cls, cls.method_mapping.get(message.channel_name or "", ""), None))
+        return is_coroutine_function(getattr(cls, cls.method_mapping.get(message.channel_name or "", ""), None))
 
     @property
     def state(self) -> StateAttributes:
@@ -128,9 +136,12 @@ class BaseConsumer:
 
         It is a coroutine function where the method is one.
         """
-        handler = getattr(self, self.method_mapping[message.channel_name or ""])
-        if self.runs_as_coroutine(message) and not iscoroutinefunction(handler):
+        name = self.method_mapping[message.channel_name or ""]
+        handler: Callable[..., Any] = getattr(self, name)
+        if self._is_coroutine and not is_coroutine_function(getattr(type(self), name)):
             handler = as_coroutine_function(handler)
+        for guard in self.guards:
+            handler = guard(handler)
         if self.channel_session_user:
             from fairway.auth import channel_session_user
 

@@ -23,12 +23,20 @@ def is_coroutine_consumer(consumer: Consumer, message: Message) -> bool:
     return is_coroutine_function(consumer)
 
 
-def is_coroutine_function(function: Callable[..., Any]) -> bool:
+def is_coroutine_function(function: object) -> bool:
     """Say whether calling a function, or a callable object, gives something to await; each is looked at once."""
     try:
         return _looks_like_coroutine(function)
     except TypeError:  # it cannot be hashed
         return _looks_like_coroutine.__wrapped__(function)
+
+
+def any_coroutine_function(functions: tuple[object, ...]) -> bool:
+    """Say whether one of several functions is a coroutine function; each combination is looked at once."""
+    try:
+        return _one_looks_like_coroutine(functions)
+    except TypeError:
+        return _one_looks_like_coroutine.__wrapped__(functions)
 
 
 async def resolve(result: Any) -> Any:
@@ -50,5 +58,10 @@ def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Awaitab
 
 
 @lru_cache(maxsize=1024)
-def _looks_like_coroutine(function: Callable[..., Any]) -> bool:
+def _looks_like_coroutine(function: object) -> bool:
     return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+@lru_cache(maxsize=1024)
+def _one_looks_like_coroutine(functions: tuple[object, ...]) -> bool:
+    return any(is_coroutine_function(function) for function in functions)

@@ -8,6 +8,7 @@ on many streams, and should not lose them all by one mistake.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, ClassVar, NoReturn
 
 from asgiref.sync import sync_to_async
@@ -16,7 +17,7 @@ from fairway.channel import Message
 from fairway.consumers.calls import Consumer, is_coroutine_consumer, resolve
 from fairway.consumers.events import handler_of, reserve_names, warn_unhandled
 from fairway.consumers.multiplexer import WebsocketMultiplexer
-from fairway.consumers.websocket import JSON_HOOKS, JsonWebsocketConsumer
+from fairway.consumers.websocket import JSON_HOOKS, JsonWebsocketConsumer, Methods
 from fairway.errors import SendNotAvailableOnDemultiplexer
 
 logger = logging.getLogger("fairway.consumers")
@@ -41,9 +42,9 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     multiplexer_class: type[WebsocketMultiplexer] = WebsocketMultiplexer
     """Makes the answering end of each stream."""
 
-    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    _hooks: ClassVar[Mapping[str, Methods]] = {
         **JSON_HOOKS,
-        "websocket.receive": (*JSON_HOOKS["websocket.receive"], "wrong_frame"),
+        "websocket.receive": attrgetter("raw_receive", "wrong_json", "wrong_frame", "receive"),
     }
 
     @classmethod
@@ -73,7 +74,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
 
     def receive(self, content: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  as in the base
         """Hand the payload of a frame to its stream; a wrong frame to `wrong_frame`."""
-        is_coroutine = self.runs_as_coroutine(self.message)
+        is_coroutine = self._is_coroutine
         try:
             stream, text = self._opened(content)
         except _WrongFrame as wrong:
@@ -167,7 +168,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
 
         Raises: what the first that failed raised, after all have been called.
         """
-        if self.runs_as_coroutine(message):
+        if self._is_coroutine:
             return self._aforward(message, kwargs)
         attempts = _Attempts(message)
         for stream in self._streams_for(message):

@@ -7,11 +7,12 @@ frames and events out of their messages. A hook may be `async def`; then all tha
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar, NoReturn
 
 from fairway.channel import Group, Message
 from fairway.consumers.base import BaseConsumer
-from fairway.consumers.calls import is_coroutine_function, resolve
+from fairway.consumers.calls import any_coroutine_function, is_coroutine_function, resolve
 from fairway.consumers.events import bound_handler, handler_of, reserve_names
 from fairway.errors import SendNotAvailableOnDemultiplexer
 
@@ -27,15 +28,16 @@ UNSUPPORTED_DATA = 1003
 # arguments of its own routes.
 
 
-# Channel name to the methods that take part, of which any may be `async def`.
-HOOKS: Mapping[str, tuple[str, ...]] = {
-    "websocket.connect": ("raw_connect", "connection_groups", "connect"),
-    "websocket.receive": ("raw_receive", "receive"),
-    "websocket.event": ("raw_event",),
-    "websocket.disconnect": ("raw_disconnect", "connection_groups", "disconnect"),
+Methods = Callable[[type], tuple[object, ...]]
+
+# Channel name to what finds, in a class, the methods that take part; any of them may be `async def`.
+HOOKS: Mapping[str, Methods] = {
+    "websocket.connect": attrgetter("raw_connect", "connection_groups", "connect"),
+    "websocket.receive": attrgetter("raw_receive", "receive"),
+    "websocket.disconnect": attrgetter("raw_disconnect", "connection_groups", "disconnect"),
 }
 
-JSON_HOOKS: Mapping[str, tuple[str, ...]] = {**HOOKS, "websocket.receive": ("raw_receive", "wrong_json", "receive")}
+JSON_HOOKS: Mapping[str, Methods] = {**HOOKS, "websocket.receive": attrgetter("raw_receive", "wrong_json", "receive")}
 
 
 @reserve_names
@@ -54,7 +56,7 @@ class WebsocketConsumer(BaseConsumer):
         "websocket.disconnect": "raw_disconnect",
     }
 
-    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = HOOKS
+    _hooks: ClassVar[Mapping[str, Methods]] = HOOKS
 
     http_user: bool = False
     """Transfer the user of the HTTP session when the socket connects; `message.user` is then always there."""
@@ -75,13 +77,14 @@ class WebsocketConsumer(BaseConsumer):
     def runs_as_coroutine(cls, message: Message) -> bool:
         """Say whether an instance for this message has to be awaited: one of its methods is `async def`."""
         channel = message.channel_name or ""
-        for name in cls._hooks.get(channel, ()):
-            if is_coroutine_function(getattr(cls, name)):
-                return True
-        if channel == "websocket.event":
-            handler = handler_of(cls, message)
-            return handler is not None and is_coroutine_function(handler)
-        return channel not in cls._hooks and super().runs_as_coroutine(message)
+        find = cls._hooks.get(channel)
+        if find is not None and any_coroutine_function(find(cls)):
+            return True
+        if channel == "websocket.event" and is_coroutine_function(handler_of(cls, message)):
+            return True
+        # What is left is the method of the mapping, where that is one of the application's own.
+        own = cls.method_mapping is not WebsocketConsumer.method_mapping or find is None
+        return own and super().runs_as_coroutine(message)
 
     @classmethod
     def handles_event(cls, message: Message) -> bool:
@@ -127,7 +130,7 @@ class WebsocketConsumer(BaseConsumer):
 
     def raw_connect(self, message: Message, **kwargs: Any) -> Any:
         """Join the groups, then call `connect`."""
-        if self.runs_as_coroutine(message):
+        if self._is_coroutine:
             return self._aregroup(Group.aadd, message, self.connect, kwargs)
         for group in self._own_groups(self.connection_groups(**kwargs)):
             group.add(message.reply_channel)
@@ -158,7 +161,7 @@ class WebsocketConsumer(BaseConsumer):
 
     def raw_disconnect(self, message: Message, **kwargs: Any) -> Any:
         """Leave the groups, then call `disconnect`."""
-        if self.runs_as_coroutine(message):
+        if self._is_coroutine:
             return self._aregroup(Group.adiscard, message, self.disconnect, kwargs)
         for group in self._own_groups(self.connection_groups(**kwargs)):
             group.discard(message.reply_channel)
