@@ -79,12 +79,16 @@ class DjangoApplication:
         """Decide about a socket whose connect nobody consumes."""
         if message.reply_channel is None:
             return
-        probe = {key: message[key] for key in ("reply_channel", "path") if key in message}
-        if any(self.router.covers(Message(probe, channel, self.layer)) for channel in LATER_CHANNELS):
+        if self.routes_later(message):
             message.reply_channel.send({"accept": True})
             return
         logger.warning("Not Found: %.200r (no WebSocket consumer for this path)", message.get("path"))
         message.reply_channel.send({"reject": {"status": 404}})
+
+    def routes_later(self, message: Message) -> bool:
+        """Say whether a later message of the socket that is connecting may have a consumer."""
+        probe = {key: message[key] for key in ("reply_channel", "path") if key in message}
+        return any(self.router.covers(Message(probe, channel, self.layer)) for channel in LATER_CHANNELS)
 
 
 class ConsumerCall:
