@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, URLResolver
@@ -45,7 +45,7 @@ class Entry:
         """Return the channels whose messages may match."""
         raise NotImplementedError
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> None:
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Raise: an entry is callable so that Django's `path()` takes it for a target, and is never called."""
         msg = f"{self} is routing for messages; a view it is not, so it belongs into ROUTING and not into ROOT_URLCONF"
         raise TypeError(msg)
