@@ -335,6 +335,33 @@ def test_a_message_that_carries_no_state_asks_the_server():
         assert chain.states() == [{"n": pack_value(2, "")}]
 
 
+def test_a_coroutine_waits_for_the_server_s_answer():
+    seen = []
+
+    async def consumer(message):
+        state = await message.astate()
+        seen.append(dict(state))
+        assert message.state is await message.astate() is state
+        assert message.is_current
+        state["n"] = 2
+
+    with Chain([route("work", consumer)]) as chain:
+        Channel("work", channel_layer=chain.layer).send({"reply_channel": CLIENT})
+        ask = wait_until(lambda: [item for item in chain.look() if hasattr(item, "question")])[0]
+        chain.inbox.answer(ask.token, {"n": pack_value(1, "")})
+        wait_until(chain.states)
+
+        assert seen == [{"n": 1}]
+        assert chain.states() == [{"n": pack_value(2, "")}]
+
+
+async def test_a_message_that_nobody_consumes_is_not_current_and_its_state_is_its_own():
+    message = Message({"reply_channel": CLIENT}, "work", None)
+    assert not message.is_current
+    (await message.astate())["n"] = 1
+    assert dict(message.state) == {"n": 1}
+
+
 def test_state_outside_a_worker_is_not_saved(layer):
     message = Message({"reply_channel": CLIENT}, "work", None)
     message.state["n"] = 1

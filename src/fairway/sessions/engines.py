@@ -97,7 +97,7 @@ def engine_module(path: str, setting: str) -> type[SessionBase]:
     """
     try:
         store: type[SessionBase] = import_module(path).SessionStore
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         msg = f"{setting} = {path!r} names no session engine ({error}); 'django.contrib.sessions.backends.db' is one"
         raise ImproperlyConfigured(msg) from error
     return store
