@@ -3,14 +3,14 @@
 import os
 from types import ModuleType
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 RUNSERVER_VARIABLE = "FAIRWAY_RUNSERVER"
 """As in `devserver.orders`, which is only imported where it is needed."""
 
 
 class FairwayConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks, and what closes the sockets of a login that ends."""
 
     name = "fairway"
     verbose_name = "Fairway"
@@ -25,3 +25,8 @@ class FairwayConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from fairway import checks  # noqa: F401
+
+        if apps.is_installed("django.contrib.auth"):
+            from fairway.auth.changes import connect_receivers
+
+            connect_receivers()
