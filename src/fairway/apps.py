@@ -25,6 +25,9 @@ class FairwayConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from fairway import checks  # noqa: F401
+        from fairway.binding import BindingMetaclass
+
+        BindingMetaclass.register_all()
 
         if apps.is_installed("django.contrib.auth"):
             from fairway.auth.changes import connect_receivers
