@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fairway.auth.logins import adisconnect_user, disconnect_user
+    from fairway.auth.recent import clear_user_cache
     from fairway.auth.users import (
         channel_and_http_session_user_from_http,
         channel_session_user,
@@ -25,6 +26,7 @@ _HOMES = {
     "channel_session": "fairway.sessions",
     "channel_session_user": "fairway.auth.users",
     "channel_session_user_from_http": "fairway.auth.users",
+    "clear_user_cache": "fairway.auth.recent",
     "disconnect_user": "fairway.auth.logins",
     "http_session": "fairway.sessions",
     "http_session_user": "fairway.auth.users",
@@ -38,6 +40,7 @@ __all__ = [
     "channel_session",
     "channel_session_user",
     "channel_session_user_from_http",
+    "clear_user_cache",
     "disconnect_user",
     "http_session",
     "http_session_user",

@@ -21,7 +21,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from fairway.auth.recent import RECENT, Login, clear_user_cache, user_max_age
+from fairway.auth.recent import RECENT, Login, user_max_age
 from fairway.channel import Message
 from fairway.sessions.around import Consumer, Step, around
 from fairway.sessions.decorators import CHANNEL_SESSION, HTTP_SESSION, REMEMBERED
@@ -30,7 +30,6 @@ __all__ = [
     "channel_and_http_session_user_from_http",
     "channel_session_user",
     "channel_session_user_from_http",
-    "clear_user_cache",
     "http_session_user",
     "transfer_user",
 ]
