@@ -1,11 +1,26 @@
 """Routing: by channel, by filters, and nested."""
 
+import re
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
 from fairway.channel import Message
 from fairway.routing import Include, Route, RouteClass, Router, describe_consumer, include, route, route_class
+
+
+class Counted:
+    """A pattern that counts how often it is asked."""
+
+    def __init__(self, pattern):
+        self.pattern = re.compile(pattern)
+        self.groups = self.pattern.groups
+        self.count = 0
+
+    def match(self, text):
+        self.count += 1
+        return self.pattern.match(text)
 
 
 def one(message, **kwargs):
@@ -253,6 +268,50 @@ def test_adding_a_route():
     assert router.match(message_on("b")) == (two, {})
     assert len(routing) == 2
     assert router.root.routing is routing
+
+
+def test_a_path_is_looked_up_once():
+    pattern = Counted(r"^/(?P<room>\w+)/")
+    entry = route("a", one)
+    entry.filters = {"path": pattern}
+    router = Router([include([entry])])
+    found = [router.match(message_on("a", path="/blue/")) for _ in range(3)]
+    assert found == [(one, {"room": "blue"})] * 3
+    assert pattern.count == 1
+    found[0][1]["room"] = "red"
+    assert router.match(message_on("a", path="/blue/")) == (one, {"room": "blue"})
+    assert [router.match(message_on("a", path=b"/blue/")) for _ in range(2)] == [(one, {"room": "blue"})] * 2
+    assert pattern.count == 3
+
+
+def test_what_leads_nowhere_is_remembered_as_well_and_all_of_it_is_bounded():
+    router = Router([route("a", one, path="^/x")])
+    for number in range(3000):
+        assert router.match(message_on("a", path=f"/{number}")) is None
+    assert router.match(message_on("a", path="/x" * 1000)) == (one, {})
+    assert len(router._known) <= 1024
+
+
+@pytest.mark.parametrize(
+    "routing",
+    [
+        [route("a", one, path="^/x", text="^yes"), route("a", two)],
+        [include([route("a", one)], text="^yes"), route("a", two)],
+        [include([route("a", one, text="^yes")]), route("a", two)],
+    ],
+)
+def test_a_path_is_not_remembered_where_something_else_matters(routing):
+    router = Router(routing)
+    assert router.match(message_on("a", path="/x", text="no")) == (two, {})
+    assert router.match(message_on("a", path="/x", text="yes")) == (one, {})
+    assert router.match(message_on("a", path="/x", text="no")) == (two, {})
+
+
+def test_a_path_that_is_known_is_forgotten_when_a_route_is_added():
+    router = Router([route("a", one, path="^/x")])
+    assert router.match(message_on("a", path="/y")) is None
+    router.add_route(route("a", two))
+    assert router.match(message_on("a", path="/y")) == (two, {})
 
 
 def test_an_entry_is_no_view():

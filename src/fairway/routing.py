@@ -26,6 +26,12 @@ from django.utils.module_loading import import_string
 from fairway.channel import Message
 from fairway.url_routing import PathEntry, check_no_generator
 
+MOST_KNOWN = 1024
+"""Paths, and channels, of which a router knows what was found; at one more it begins anew."""
+
+LONGEST_KNOWN = 200
+"""Characters of a path that is remembered."""
+
 Consumer = Callable[..., Any]
 Match = tuple[Consumer, dict[str, Any]]
 
@@ -212,12 +218,22 @@ class EntryIndex:
         """Return all channels."""
         return set(self._by_channel)
 
+    def channels_by_path(self) -> set[str]:
+        """Return the channels where a message's path alone decides which entry matches."""
+        return {name for name, entries in self._by_channel.items() if all(map(_is_by_path, entries))}
+
 
 class Router:
-    """The whole routing of a layer."""
+    """The whole routing of a layer.
+
+    Where nothing but the path decides, what was found for a path is remembered: most sockets have one path, and say
+    many things.
+    """
 
     def __init__(self, routing: Routing) -> None:
         self.root = Include(routing)
+        self._known: dict[tuple[str, str], Match | None] = {}
+        self._by_path = self.root.entries.channels_by_path()
 
     @property
     def channels(self) -> set[str]:
@@ -226,7 +242,17 @@ class Router:
 
     def match(self, message: Message) -> Match | None:
         """Return the consumer of a message and its keyword arguments, or None."""
-        return self.root.entries.match(message)
+        channel, path = message.channel_name, message.content.get("path")
+        if channel not in self._by_path or type(path) is not str or len(path) > LONGEST_KNOWN:
+            return self.root.entries.match(message)
+        known = self._known
+        try:
+            found = known[channel, path]
+        except KeyError:
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            found = known[channel, path] = self.root.entries.match(message)
+        return (found[0], found[1].copy()) if found and found[1] else found
 
     def covers(self, message: Message) -> bool:
         """Say whether a message of this channel and path could match, whatever its other keys."""
@@ -236,6 +262,8 @@ class Router:
         """Append an entry, also to the list that was passed in."""
         self.root.entries.add(entry)
         self.root.routing.append(entry)
+        self._by_path = self.root.entries.channels_by_path()
+        self._known = {}
 
 
 Routing = str | Mapping[str | bytes, Consumer | str] | list[Any] | tuple[Any, ...]
@@ -309,6 +337,16 @@ def _place(error: ImportError) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     inner = [frame for frame in frames if "importlib" not in frame.filename and frame.name == "<module>"]
     return f" ({inner[-1].filename}, line {inner[-1].lineno})" if inner else ""
+
+
+def _is_by_path(entry: Any) -> bool:
+    """Say whether nothing but the path of a message matters to an entry. Those of other people may look at anything."""
+    kind = type(entry)
+    if kind is Route or kind is RouteClass:
+        return set(entry.filters) <= {"path"}
+    if kind is Include:
+        return set(entry.prefixes) <= {"path"} and entry.entries.channels_by_path() == entry.channel_names()
+    return False
 
 
 def _resolve_consumer(consumer: Consumer | str) -> Consumer:

@@ -8,18 +8,8 @@ from tests.support.memory import deep_counts
 def session(number=1, *channels, demand=0):
     channels = channels or ("a",)
     one = Session(number, channels, [Mailbox(ChannelRule()) for _ in channels])
-    one.change_demand(demand)
+    one.demand = demand
     return one
-
-
-def test_demand_never_falls_below_zero():
-    one = session(demand=1)
-    one.change_demand(-3)
-    assert not one.is_idle
-    one.change_demand(1)
-    assert one.is_idle
-    one.paused = True
-    assert not one.is_idle
 
 
 def test_mailboxes_take_turns():

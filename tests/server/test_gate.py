@@ -59,7 +59,7 @@ def test_an_idle_gate_keeps_no_queue():
     gate.wait(Kind.BYTES, b"x")
     gate.finish(0)
     gate.next()
-    assert gate._waiting is None
+    assert gate.waiting is None
 
 
 PAYLOADS = {Kind.TEXT: st.text(), Kind.BYTES: st.binary(), Kind.EVENT: st.binary(), Kind.DISCONNECT: st.integers()}

@@ -46,6 +46,9 @@ from fairway.broker.wills import DISCONNECT, Will
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
 from fairway.limits import BrokerLimits
 
+_LATER = Ending.LATER
+"""Looked up once: finding a member of an enum costs as much as a call."""
+
 TICK = 0.01
 """Seconds between two looks at what is due: ten thousand that wait are looked through together, not one by one."""
 
@@ -62,15 +65,20 @@ class Broker(Deliveries):
 
     # --- commit ------------------------------------------------------------------------------------------------------
 
-    def commit(self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: Ending, now: float) -> None:
+    def commit(
+        self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: Ending, now: float, more: int = 0
+    ) -> None:
         """Acknowledge a delivery and publish its outbox, in one step.
+
+        Parameters:
+            more: how many deliveries the session would take instead, as `demand` is told.
 
         Raises:
             DeliveryLost: the session does not hold this receipt; nothing was published.
         """
         session = self.sessions.get(session_id)
         delivery = session.leases.pop(receipt, None) if session else None
-        if delivery is None:
+        if session is None or delivery is None:
             msg = f"receipt {receipt} is no longer held; another reader has the message, or had it"
             raise DeliveryLost(msg)
         self.committed += 1
@@ -82,15 +90,17 @@ class Broker(Deliveries):
                 self.owners.frame(inbox, reply_channel, effect.body)  # what nearly every effect is
             else:
                 self._apply(effect, f"{_run(envelope)}.{index}", now)
-        if ending is Ending.LATER:
+        if ending is _LATER:
             self._consume_later((envelope, delivery.body), outbox, now)
-            return
-        self.post.held -= len(delivery.body)
-        if envelope.order >= 0:
-            if inbox:
-                self.owners.tell(inbox, Done(reply_channel, envelope.order))
-            elif self._last_words:
-                self._speak(reply_channel)
+        else:
+            self.post.held -= len(delivery.body)
+            if envelope.order >= 0:
+                if inbox:
+                    self.owners.tell(inbox, Done(reply_channel, envelope.order))
+                elif self._last_words:
+                    self._speak(reply_channel)
+        if more:
+            self._demand(session, more, now)
 
     def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
         envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
@@ -282,7 +292,9 @@ class Broker(Deliveries):
             return
         if inbox.wills:
             self._note_will(inbox, envelope)
-        name = queue_name(envelope.channel)
+        name = envelope.channel
+        if "!" in name:
+            name = queue_name(name)
         if self.post.is_gone(name):
             reason = "gone"
         elif self._offer(name, (envelope, body), now):

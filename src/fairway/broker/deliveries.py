@@ -59,10 +59,13 @@ class Deliveries:
     def demand(self, session_id: int, more: int, now: float) -> None:
         """Change by `more` (negative takes back) how many deliveries the session would take right now."""
         session = self.sessions.get(session_id)
-        if session is None:
-            return
-        session.change_demand(more)
-        while session.is_idle:
+        if session:
+            self._demand(session, more, now)
+
+    def _demand(self, session: Session, more: int, now: float) -> None:
+        demand = session.demand + more
+        session.demand = max(0, demand)  # taking back what was delivered meanwhile takes back nothing
+        while session.demand and not session.paused:
             box = session.next_box()
             if box is None:
                 return

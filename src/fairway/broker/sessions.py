@@ -25,31 +25,16 @@ class Session:
         self.leases: dict[int, Delivery] = {}
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it would take a delivery right now."""
-        return self.demand > 0 and not self.paused
-
-    @property
     def slack(self) -> int:
         """How many of its threads are idle; below zero, how many deliveries it holds ahead of them."""
         return self.demand - self.reserve
 
-    def change_demand(self, more: int) -> None:
-        """Change how many deliveries it would take. Taking back what was delivered meanwhile takes back nothing."""
-        self.demand = max(0, self.demand + more)
-
     def next_box(self) -> Mailbox | None:
         """Return the next mailbox with a message, in turn: a busy channel does not starve a quiet one."""
-        boxes = self._boxes
-        for box in boxes:
+        boxes, turn = self._boxes, self._turn
+        for at, box in enumerate(boxes[turn:] + boxes[:turn], turn + 1) if turn else enumerate(boxes, 1):
             if box.letters:
-                break
-        else:
-            return None
-        for turn in range(self._turn, self._turn + len(boxes)):
-            box = boxes[turn % len(boxes)]
-            if box.letters:
-                self._turn = (turn + 1) % len(boxes)
+                self._turn = at % len(boxes)
                 return box
         return None
 

@@ -24,7 +24,7 @@ Waiting = tuple[Kind, str | bytes | int]
 class Gate:
     """The numbering of one connection, and what waits its turn."""
 
-    __slots__ = ("_waiting", "done", "events", "sent", "size", "window")
+    __slots__ = ("done", "events", "sent", "size", "waiting", "window")
 
     def __init__(self) -> None:
         self.sent = -1
@@ -36,15 +36,16 @@ class Gate:
         """Bytes (or characters) that wait."""
         self.events = 0
         """Group events that wait."""
-        self._waiting: deque[Waiting] | None = None
+        self.waiting: deque[Waiting] | None = None
+        """What waits its turn; None rather than empty."""
 
     def __len__(self) -> int:
-        return len(self._waiting) if self._waiting else 0
+        return len(self.waiting) if self.waiting else 0
 
     @property
     def open(self) -> bool:
         """Whether a message may go out now."""
-        return self.sent - self.done < self.window and not self._waiting
+        return self.sent - self.done < self.window and not self.waiting
 
     def number(self) -> int:
         """Take the number for a message that goes out."""
@@ -53,15 +54,15 @@ class Gate:
 
     def wait(self, kind: Kind, payload: str | bytes | int) -> None:
         """Let a message wait its turn."""
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append((kind, payload))
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append((kind, payload))
         self.size += _size(payload)
         self.events += kind is Kind.EVENT
 
     def drop(self) -> None:
         """Forget what waits: it is for nobody any more."""
-        self._waiting = None
+        self.waiting = None
         self.size = self.events = 0
 
     def finish(self, order: int) -> None:
@@ -71,13 +72,13 @@ class Gate:
 
     def next(self) -> Waiting | None:
         """Take the message whose turn it is, or None. An idle connection keeps no queue."""
-        if not self._waiting or self.sent - self.done >= self.window:
+        if not self.waiting or self.sent - self.done >= self.window:
             return None
-        kind, payload = self._waiting.popleft()
+        kind, payload = self.waiting.popleft()
         self.size -= _size(payload)
         self.events -= kind is Kind.EVENT
-        if not self._waiting:
-            self._waiting = None
+        if not self.waiting:
+            self.waiting = None
         return kind, payload
 
 

@@ -31,7 +31,7 @@ class Intake:
     @property
     def is_calm(self) -> bool:
         """Whether nothing is under way: no bytes set aside, no message begun, none that waits at the gate."""
-        return not self._unread and not self._parser.message_started and not len(self._gate)
+        return not (self._unread or self._gate.waiting or self._parser.message_started)
 
     @property
     def is_unfinished(self) -> bool:

@@ -8,6 +8,7 @@ A line begins with `Hello` from the client and `Welcome` or `Refusal` from the h
 that `Welcome` names. Version 2 added what version 1 lacks: `Open.threads`, `Will`, `Recalled` and `Readers`.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
@@ -28,6 +29,7 @@ FRAME_LIMIT = 80 * 1024 * 1024
 """Bytes of any other frame: a full outbox (64 MiB) and what is around it."""
 
 _PREFIX = 4
+_read_size = struct.Struct(">I").unpack_from
 
 
 class FrameBroken(PeerError):
@@ -355,7 +357,7 @@ class FrameReader(Generic[F]):
         start, end = 0, len(data)
         while end - start >= _PREFIX:
             begin = start + _PREFIX
-            size = int.from_bytes(data[start:begin], "big")
+            (size,) = _read_size(data, start)
             if size > self.limit:
                 msg = f"a frame of {size} bytes, above the limit of {self.limit}"
                 raise FrameBroken(msg)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from fairway.broker.inbox import Mark as ConnectionMark
@@ -114,7 +115,7 @@ class Peer(asyncio.Protocol):
     def _handlers_after_hello(self) -> dict[type[Frame], Callable[[Any], None]]:
         seats = self.seats
         return {
-            Commit: seats.commit,
+            Commit: lambda frame: seats.commit([frame]),
             Submit: self._submit,
             Release: seats.release,
             Demand: seats.demand,
@@ -158,17 +159,24 @@ class Peer(asyncio.Protocol):
 
     def _act(self, frames: list[Frame]) -> None:
         try:
-            for frame in frames:
-                if self._is_slow:
-                    self._backlog.append(frame)
+            for kind, same in groupby(frames, type):
+                if kind is Commit and self.version and not self._is_slow:
+                    self.seats.commit(list(same))  # type: ignore[arg-type]  # they are of this kind
                     continue
-                handler = self._handlers.get(type(frame))
-                if handler is None:
-                    msg = f"a {type(frame).__name__} frame has no place here"
-                    raise FrameBroken(msg)
-                handler(frame)
+                for frame in same:
+                    self._handle(frame)
         except FairwayError as error:
             self.cut(str(error))
+
+    def _handle(self, frame: Frame) -> None:
+        if self._is_slow:
+            self._backlog.append(frame)
+            return
+        handler = self._handlers.get(type(frame))
+        if handler is None:
+            msg = f"a {type(frame).__name__} frame has no place here"
+            raise FrameBroken(msg)
+        handler(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything: what was held is delivered to others."""

@@ -7,7 +7,7 @@ for a reader that is gone, and for deliveries that are no longer held, change no
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fairway.broker.effects import Delivery
@@ -130,22 +130,22 @@ class Seats:
         self._client.put(Answer(frame.token))
         self._broker.demand(session, window, time.monotonic())
 
-    def commit(self, frame: Commit) -> None:
-        """End a delivery, and publish what came of it."""
-        seat = self.taken.get(frame.reader)
-        if seat:
-            self._locked.run(self._commit_delivery, seat, frame)
+    def commit(self, frames: Sequence[Commit]) -> None:
+        """End deliveries, and publish what came of them: all that came at once, under one lock."""
+        self._locked.run(self._commit_deliveries, frames)
 
-    def _commit_delivery(self, seat: Seat, frame: Commit) -> None:
+    def _commit_deliveries(self, frames: Sequence[Commit]) -> None:
         now = time.monotonic()
-        try:
-            self._broker.commit(seat.session, frame.receipt, frame.outbox, frame.ending, now)
-        except DeliveryLost:
-            name = self._client.name
-            logger.info("%s committed a delivery that it does not hold any more: nothing is published", name)
-        else:
-            if seat.refill:
-                self._broker.demand(seat.session, 1, now)
+        commit, taken = self._broker.commit, self.taken
+        for frame in frames:
+            seat = taken.get(frame.reader)
+            if seat is None:
+                continue
+            try:
+                commit(seat.session, frame.receipt, frame.outbox, frame.ending, now, seat.refill)
+            except DeliveryLost:
+                name = self._client.name
+                logger.info("%s committed a delivery that it does not hold any more: nothing is published", name)
 
     def release(self, frame: Release) -> None:
         """Put deliveries back."""

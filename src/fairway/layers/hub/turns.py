@@ -157,7 +157,7 @@ class Turns:
         if (is_slow or self.callers) and (self.wake_taker(more) if more else self.wake_follower()):
             return
         if not self._is_watching or self.callers:
-            self._alarm.set()
+            self.notice()
 
     def leave(self) -> None:
         """A thread has its answer and goes. Whoever else waits must not wait for nothing; called under the mutex."""
@@ -240,7 +240,8 @@ class Turns:
 
     def notice(self) -> None:
         """Have the watcher look at deliveries that nobody waits for."""
-        self._alarm.set()
+        if not self._alarm.is_set():  # setting it once more costs as much as sending a message
+            self._alarm.set()
 
     def forget(self) -> None:
         """Start anew in a forked process, which has no watcher."""
