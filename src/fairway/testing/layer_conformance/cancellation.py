@@ -98,8 +98,8 @@ class CancellationConformance(ConformanceBase):
         found: list[int] = []
         sent: list[int] = []
 
-        async def take() -> None:
-            delivery = await reader.areceive(self.quiet)
+        async def take(wait: float) -> None:
+            delivery = await reader.areceive(wait)
             if delivery:
                 found.append(read(delivery))
                 await reader.acommit(delivery)
@@ -109,17 +109,17 @@ class CancellationConformance(ConformanceBase):
             for _ in range(dice.randrange(5)):
                 await asyncio.sleep(0)
             if dice.random() < 0.5:
-                await take()
+                await take(self.quiet)
             has_ended, _ = await sending
             if has_ended:
                 sent.append(value)
         while layer.statistics().held_bytes:
-            await take()
+            await take(self.quiet)
         assert len(found) == len(set(found))
         assert found == sorted(found)
         assert set(sent) <= set(found)
         await layer.apublish(number(-1))
-        await take()
+        await take(self.deadline)
         assert found[-1] == -1
 
     @cancellation
