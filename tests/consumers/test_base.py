@@ -112,6 +112,28 @@ def test_a_handler_of_ones_own():
     assert seen == [("blue", "more")]
 
 
+def test_guards_stand_between_the_session_and_the_method():
+    seen = []
+
+    def guard(handler):
+        def inner(message, **kwargs):
+            seen.append(message.channel_session.get("x"))
+            return handler(message, **kwargs)
+
+        return inner
+
+    class Guarded(BaseConsumer):
+        method_mapping = {"a": "act"}
+        guards = (guard,)
+        channel_session = True
+
+        def act(self, message, room):
+            seen.append(room)
+
+    Guarded(Message({"reply_channel": "websocket.send.x!y"}, "a", None), room="blue")
+    assert seen == [None, "blue"]
+
+
 def test_the_state_has_attributes():
     class Stateful(BaseConsumer):
         method_mapping = {"a": "act"}

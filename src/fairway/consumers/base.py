@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from asgiref.sync import async_to_sync
 
 from fairway.channel import Message
-from fairway.consumers.calls import as_coroutine_function, is_coroutine_function, resolve
+from fairway.consumers.calls import Decorator, decorated, decorated_once, is_coroutine_function, resolve
 from fairway.routing import RouteClass
 from fairway.worker.state import ConnectionState
 
@@ -75,7 +75,7 @@ class BaseConsumer:
     channel_session_user: bool = False
     """Give the message its `channel_session` and the `user` in it."""
 
-    guards: ClassVar[tuple[Callable[..., Callable[..., Any]], ...]] = ()
+    guards: ClassVar[tuple[Decorator, ...]] = ()
     """Decorators between the session and the method: where those of `fairway.security` stand."""
 
     def __init__(self, message: Message, **kwargs: Any) -> None:
@@ -136,21 +136,23 @@ class BaseConsumer:
 
         It is a coroutine function where the method is one.
         """
-        name = self.method_mapping[message.channel_name or ""]
-        handler: Callable[..., Any] = getattr(self, name)
-        if self._is_coroutine and not is_coroutine_function(getattr(type(self), name)):
-            handler = as_coroutine_function(handler)
-        for guard in self.guards:
-            handler = guard(handler)
+        method: Callable[..., Any] = getattr(self, self.method_mapping[message.channel_name or ""])
+        decorators, is_coroutine = self._decorators(message), self._is_coroutine
+        if self.guards:  # they may be anybody's, so they get a method whose first argument is the message
+            return decorated(method, (*self.guards, *decorators), is_coroutine=is_coroutine)
+        return decorated_once(method, decorators, is_coroutine=is_coroutine)
+
+    def _decorators(self, message: Message) -> tuple[Decorator, ...]:  # noqa: ARG002  for the classes below
+        """Return the decorators of sessions and users that the class asks for, innermost first."""
         if self.channel_session_user:
             from fairway.auth import channel_session_user
 
-            return channel_session_user(handler)
+            return (channel_session_user,)
         if self.channel_session:
             from fairway.sessions import channel_session
 
-            return channel_session(handler)
-        return handler
+            return (channel_session,)
+        return ()
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:
         """Call the handler."""

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
+from types import MethodType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -10,6 +11,7 @@ from asgiref.sync import iscoroutinefunction
 from fairway.channel import Message
 
 Consumer = Callable[..., Any]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def is_coroutine_consumer(consumer: Consumer, message: Message) -> bool:
@@ -51,10 +53,49 @@ def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Awaitab
     application's does not look like one.
     """
 
+    @wraps(function)
     async def handler(*args: Any, **kwargs: Any) -> Any:
         return await resolve(function(*args, **kwargs))
 
     return handler
+
+
+def decorated(
+    method: Callable[..., Any], decorators: tuple[Decorator, ...], *, is_coroutine: bool
+) -> Callable[..., Any]:
+    """Return a method with decorators around it, innermost first.
+
+    Parameters:
+        is_coroutine: make a coroutine function of it where it is none.
+    """
+    if is_coroutine and not is_coroutine_function(getattr(method, "__func__", method)):
+        method = as_coroutine_function(method)
+    for decorator in decorators:
+        method = decorator(method)
+    return method
+
+
+def decorated_once(
+    method: Callable[..., Any], decorators: tuple[Decorator, ...], *, is_coroutine: bool
+) -> Callable[..., Any]:
+    """Do as `decorated` with decorators that may stand on a function with `self`: each function is decorated once.
+
+    For the decorators of this project, which look for the message among the first two arguments.
+    """
+    if not (decorators or is_coroutine):
+        return method
+    if type(method) is not MethodType:  # somebody has put another callable there
+        return decorated(method, decorators, is_coroutine=is_coroutine)
+    return MethodType(_decorated_function(method.__func__, decorators, is_coroutine), method.__self__)
+
+
+@lru_cache(maxsize=1024)
+def _decorated_function(
+    function: Callable[..., Any],
+    decorators: tuple[Decorator, ...],
+    is_coroutine: bool,  # noqa: FBT001  a keyword would make a dearer key
+) -> Callable[..., Any]:
+    return decorated(function, decorators, is_coroutine=is_coroutine)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn
 
 from fairway.channel import Group, Message
 from fairway.consumers.base import BaseConsumer
-from fairway.consumers.calls import any_coroutine_function, is_coroutine_function, resolve
+from fairway.consumers.calls import Decorator, any_coroutine_function, is_coroutine_function, resolve
 from fairway.consumers.events import bound_handler, handler_of, reserve_names
 from fairway.errors import SendNotAvailableOnDemultiplexer
 
@@ -103,28 +103,26 @@ class WebsocketConsumer(BaseConsumer):
         self.path = message["path"]
         if self.http_user or self.http_user_and_session:
             self.channel_session_user = True
-        handler = super().get_handler(message, **kwargs)
+        return super().get_handler(message, **kwargs)
+
+    def _decorators(self, message: Message) -> tuple[Decorator, ...]:
+        """Add those of the HTTP session and of the order."""
+        decorators = super()._decorators(message)
         if self.http_user_and_session:
             from fairway.auth import channel_and_http_session_user_from_http
 
-            handler = channel_and_http_session_user_from_http(handler)
-        elif self.http_user:
-            handler = self._with_http_user(handler, message)
+            decorators = (*decorators, channel_and_http_session_user_from_http)
+        elif self.http_user and ("headers" in message.content or "query_string" in message.content):
+            from fairway.auth import channel_session_user_from_http
+
+            decorators = (*decorators, channel_session_user_from_http)
+        elif self.http_user and not hasattr(message, "http_session"):
+            message.http_session = None  # the headers, with the cookies, come with the handshake alone
         if self.strict_ordering:
             from fairway.sessions import enforce_ordering
 
-            handler = enforce_ordering(handler)
-        return handler
-
-    def _with_http_user(self, handler: Callable[..., Any], message: Message) -> Callable[..., Any]:
-        """Transfer the user where there is something to transfer from: the headers come with the handshake alone."""
-        if "headers" in message.content or "query_string" in message.content:
-            from fairway.auth import channel_session_user_from_http
-
-            return channel_session_user_from_http(handler)
-        if not hasattr(message, "http_session"):
-            message.http_session = None
-        return handler
+            decorators = (*decorators, enforce_ordering)
+        return decorators
 
     # --- what happens to a connection ---
 
