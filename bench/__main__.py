@@ -39,7 +39,7 @@ a second each; what is printed are medians over the rounds with their range.
 
   fanout   1,000 sockets: one group with 100-byte and with 4 KiB messages, 100 groups of 10, and clients that offer
            permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
-  echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user and one ORM
+  echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user, and one ORM
            query per message, and 100 sockets of which one is on a consumer that takes 200 ms (latency of the other 99).
   rate     the echo with 100 sockets where servers and client share all cores, with and without the slow consumer.
   http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.

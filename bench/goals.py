@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from bench.exercise import Sample
 from bench.results import Results, Row
@@ -100,10 +101,11 @@ def _fanout(results: Results) -> Iterator[Verdict]:
 
 
 def _echo(results: Results) -> Iterator[Verdict]:
-    for shape in ("echo-1", "echo-100"):
-        for other in CHANNELS:
-            if ratio := results.ratio(shape, "fairway", other):
-                goal = f"{shape}: at most {ECHO_SHARE:.0%} of the CPU of Channels 4, {other}"
+    for shape in ("echo-1", "echo-100", "echo-user-100"):
+        for ours, other in product(OURS, CHANNELS):
+            ratio = results.ratio(shape, ours, other)
+            if ratio and (ours, shape) != ("fairway-hub", "echo-1"):
+                goal = f"{ours}, {shape}: at most {ECHO_SHARE:.0%} of the CPU of Channels 4, {other}"
                 yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= ECHO_SHARE)
 
 

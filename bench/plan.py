@@ -151,6 +151,16 @@ SHAPES: tuple[Shape, ...] = (
         seconds=2.0,
     ),
     Shape(
+        key="echo-user-100",
+        title="echo: 100 sockets, JSON class, session user",
+        family="echo",
+        path="/names/",
+        sockets=100,
+        json=True,
+        contenders=DJANGO,
+        seconds=2.0,
+    ),
+    Shape(
         key="echo-json-1",
         title="echo: 1 socket, JSON class, session user, one query",
         family="echo",

@@ -20,6 +20,7 @@ application = ProtocolTypeRouter(
                 path("echo/", consumers.Echo.as_asgi()),
                 path("slow/", consumers.Slow.as_asgi()),
                 path("notes/", AuthMiddlewareStack(consumers.Notes.as_asgi())),
+                path("names/", AuthMiddlewareStack(consumers.Names.as_asgi())),
             ]
         ),
     }

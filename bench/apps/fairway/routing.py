@@ -1,7 +1,7 @@
 """Which consumer gets which message."""
 
 from bench.apps.fairway import consumers
-from bench.apps.fairway.notes import Notes
+from bench.apps.fairway.notes import Names, Notes
 from fairway import route, route_class
 
 FANOUT = r"^/fanout/(?P<group>[-\w]+)/$"
@@ -15,4 +15,5 @@ channel_routing = [
     route("websocket.receive", consumers.slow, path=r"^/slow/$"),
     route("websocket.receive", consumers.hold, path=r"^/hold/$"),
     route_class(Notes, path=r"^/notes/$"),
+    route_class(Names, path=r"^/names/$"),
 ]
