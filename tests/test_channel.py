@@ -394,3 +394,23 @@ async def test_the_warning_points_at_the_line_that_sends(layer):
         current_outbox.reset(token)
     assert {warning.filename for warning in caught} == {__file__}
     assert len(caught) == 3
+
+
+def test_the_user_is_found_when_they_are_looked_at():
+    found = []
+    message = Message({}, "c", None)
+    message.find_user = lambda: found.append("once") or "ada"
+    assert found == []
+    assert [message.user, message.user] == ["ada", "ada"]
+    assert found == ["once"]
+
+
+@pytest.mark.parametrize("name", ["user", "channel_session", "http_session"])
+def test_what_a_decorator_would_set_names_it(name):
+    with pytest.raises(AttributeError, match=f"this message has no '{name}': decorate its consumer with fairway"):
+        getattr(Message({}, "c", None), name)
+
+
+def test_any_other_attribute_is_missing_as_always():
+    with pytest.raises(AttributeError, match="'Message' object has no attribute 'usre'"):
+        Message({}, "c", None).usre  # noqa: B018

@@ -19,12 +19,18 @@ from fairway.worker.outbox import adispatch_effect, current_outbox, dispatch_eff
 from fairway.worker.state import ConnectionState
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView, KeysView, ValuesView
+    from collections.abc import Callable, ItemsView, KeysView, ValuesView
 
     from fairway.layers.base import Layer
 
 
 _UNKNOWN = object()
+
+_DECORATORS = {
+    "user": "fairway.auth.channel_session_user",
+    "channel_session": "fairway.sessions.channel_session",
+    "http_session": "fairway.sessions.http_session",
+}
 
 
 def _text(name: str | bytes | None) -> str:
@@ -211,6 +217,9 @@ class Message:
     http_session: Any
     user: Any
 
+    find_user: Callable[[], Any] | None = None
+    """Finds `user` when it is first looked at; a decorator of `fairway.auth` sets it."""
+
     # Defaults of the class: most messages never set them.
     _reply: Channel | None = None
     _state: ConnectionState | None = None
@@ -318,6 +327,22 @@ class Message:
             outbox.state = state
         self._state = state
         return state
+
+    def __getattr__(self, name: str) -> Any:
+        """Find the user, who is asked for when they are first looked at.
+
+        Raises:
+            AttributeError: there is no such attribute; for one that a decorator sets the text names the decorator.
+        """
+        if name == "user" and self.find_user is not None:
+            self.user = self.find_user()
+            return self.user
+        if name in _DECORATORS:
+            remedy = f"decorate its consumer with {_DECORATORS[name]}, or set the attribute of that kind on its class"
+            msg = f"this message has no {name!r}: {remedy}"
+        else:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(msg)
 
     def copy(self) -> Message:
         """Return a message with a deep copy of the content, of the same channel."""

@@ -13,7 +13,6 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.test import override_settings
-from django.utils.functional import SimpleLazyObject
 
 import fairway.auth
 from fairway import Message, route
@@ -130,7 +129,7 @@ def test_in_other_messages_with_a_session_it_is_lazy(ada, django_assert_num_quer
     message = Message({"path": "/", "query_string": b"session_key=" + session.session_key.encode()}, "work", None)
     with django_assert_num_queries(0):
         http_session_user(lambda message: None)(message)
-    assert isinstance(message.user, SimpleLazyObject)
+    assert type(message.user) is User
     assert message.user == ada
 
 
@@ -272,9 +271,9 @@ def test_in_a_function_the_user_is_asked_for_when_it_is_used(ada, django_assert_
     message = message_with(session_of(ada))
     with django_assert_num_queries(0):
         channel_session_user(lambda message: None)(message)
-    assert isinstance(message.user, SimpleLazyObject)
     with django_assert_num_queries(1):
         assert message.user == ada
+        assert message.user is message.user
 
 
 def test_in_a_coroutine_it_is_there(ada):

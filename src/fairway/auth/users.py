@@ -8,7 +8,7 @@
 ``channel_and_http_session_user_from_http``  the same, and the HTTP session is there in later messages too
 ===========================================  ======================================================================
 
-In a function `message.user` is lazy: nothing is asked for until it is used. In a coroutine it is there beforehand.
+In a function nothing is asked for until `message.user` is looked at. In a coroutine it is there beforehand.
 """
 
 from functools import partial
@@ -19,7 +19,6 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, aget_user, get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
 
 from fairway.auth.recent import RECENT, Login, user_max_age
 from fairway.channel import Message
@@ -86,7 +85,8 @@ class _ChannelUser(Step):
     """`message.user` from the channel session."""
 
     def enter(self, message: Message) -> None:
-        message.user = SimpleLazyObject(partial(user_in, message.channel_session))
+        vars(message).pop("user", None)
+        message.find_user = partial(user_in, message.channel_session)
 
     async def aenter(self, message: Message) -> None:
         message.user = await auser_in(message.channel_session)
@@ -102,7 +102,8 @@ class _HttpUser(Step):
             return
         seen = _Seen(session)
         if message.channel_name != "websocket.connect":
-            message.user = SimpleLazyObject(partial(user_in, seen))
+            vars(message).pop("user", None)
+            message.find_user = partial(user_in, seen)
             return
         message.user = user_in(seen)
         if message.user.is_authenticated:
@@ -214,7 +215,7 @@ class _Seen:
 
 
 def _login_in(session: Any) -> Login | None:
-    get = session.get
+    get = session._session.get  # noqa: SLF001  one look for three
     backend, user_id = get(BACKEND_SESSION_KEY), get(SESSION_KEY)
     if not user_id or backend not in settings.AUTHENTICATION_BACKENDS:
         return None
