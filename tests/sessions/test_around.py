@@ -4,6 +4,7 @@ import pytest
 from asgiref.sync import iscoroutinefunction
 
 from fairway import Message
+from fairway.consumers import BaseConsumer
 from fairway.sessions.around import Step, around
 
 
@@ -120,6 +121,35 @@ async def test_methods_are_decorated_in_the_class_and_on_the_instance(message):
     assert consumers.decorated(message, room="blue") == "blue"
     assert around(consumers.own, "test", Step())(message, room="red") == "red"
     assert await around(consumers.aown, "test", Step())(message, room="red") == "red"
+
+
+class Callable:
+    async def __call__(self, message):
+        return "called"
+
+
+async def test_an_object_that_is_called_may_be_a_coroutine_function(message):
+    notes = []
+    assert await around(Callable(), "test", Noted("a", notes))(message) == "called"
+    assert notes == ["enter a", "leave a"]
+
+
+class Mixed(BaseConsumer):
+    method_mapping = {"test": "act", "later": "aact"}
+
+    def act(self, message):
+        self.acted = True
+
+    async def aact(self, message):
+        """Never reached."""
+
+
+def test_a_class_is_decorated_where_its_method_is_a_function(message):
+    decorated = around(Mixed, "test", Step())
+    assert decorated(message).acted
+    assert decorated.__name__ == "Mixed"
+    with pytest.raises(TypeError, match="test around Mixed, whose method for this message is async def: decorate"):
+        decorated(Message({}, "later", None))
 
 
 async def test_the_message_is_among_the_first_two_arguments(kind, message):

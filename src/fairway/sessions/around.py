@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
-
 from fairway.channel import Message
+from fairway.consumers.calls import is_coroutine_consumer, is_coroutine_function
 
 Consumer = TypeVar("Consumer", bound=Callable[..., Any])
 
@@ -38,19 +37,26 @@ def around(consumer: Consumer, name: str, *steps: Step) -> Consumer:
     """Return the consumer with steps around it, entered in this order.
 
     Parameters:
-        consumer: a function or method, `async def` or not; the message is among its first two positional arguments.
+        consumer: a function or method, `async def` or not; the message is among its first two positional arguments. A
+            class-based consumer whose methods are functions will do.
         name: of the decorator, for the error when there is no message.
 
     Raises (the wrapped consumer):
         ValueError: it was called without a message.
+        TypeError: it is a class, and the message is for an `async def` method of it.
     """
-    if iscoroutinefunction(consumer):
+    if is_coroutine_function(consumer):
         return cast("Consumer", _coroutine_around(consumer, name, steps))
     inward, outward = [step.enter for step in steps], [step.leave for step in reversed(steps)]
+    is_class = isinstance(consumer, type)
 
-    @wraps(consumer)
+    @wraps(consumer, updated=() if is_class else ("__dict__",))
     def inner(*args: Any, **kwargs: Any) -> Any:
         message = message_in(args, name)
+        if is_class and is_coroutine_consumer(consumer, message):
+            # It would have to be awaited, and whoever calls it takes it for a function.
+            msg = f"{name} around {consumer.__name__}, whose method for this message is async def: decorate the method"
+            raise TypeError(msg)
         try:
             for enter in inward:
                 enter(message)

@@ -31,17 +31,17 @@ class ChannelSession(Step):
 
     def enter(self, message: Message) -> None:
         """Open the session, unless that was done further out."""
-        if getattr(message, "channel_session", None) is None:
+        if vars(message).get("channel_session") is None:
             message.channel_session = open_session(message)
 
     async def aenter(self, message: Message) -> None:
         """Do as `enter`."""
-        if getattr(message, "channel_session", None) is None:
+        if vars(message).get("channel_session") is None:
             message.channel_session = await aopen_session(message)
 
     def leave(self, message: Message, *, failed: bool) -> None:  # noqa: ARG002  saved in any case
         """Save what has changed; what is empty now is removed."""
-        session = getattr(message, "channel_session", None)
+        session = vars(message).get("channel_session")
         if session is not None and session.modified:
             session.modified = False  # one try: when it fails here, it fails further out as well
             if session.is_empty():
@@ -51,7 +51,7 @@ class ChannelSession(Step):
 
     async def aleave(self, message: Message, *, failed: bool) -> None:  # noqa: ARG002
         """Do as `leave`."""
-        session = getattr(message, "channel_session", None)
+        session = vars(message).get("channel_session")
         if session is not None and session.modified:
             session.modified = False
             if session.is_empty():
@@ -65,12 +65,12 @@ class HttpSession(Step):
 
     def enter(self, message: Message) -> None:
         """Find the session, unless that was done further out."""
-        if not hasattr(message, "http_session"):
+        if "http_session" not in vars(message):
             message.http_session = http_session_of(message)
 
     async def aenter(self, message: Message) -> None:
         """Do as `enter`."""
-        if not hasattr(message, "http_session"):
+        if "http_session" not in vars(message):
             session = http_session_of(message)
             if session is not None:
                 await session.akeys()
