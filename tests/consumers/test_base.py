@@ -116,9 +116,9 @@ def test_guards_stand_between_the_session_and_the_method():
     seen = []
 
     def guard(handler):
-        def inner(message, **kwargs):
+        def inner(self, message, **kwargs):
             seen.append(message.channel_session.get("x"))
-            return handler(message, **kwargs)
+            return handler(self, message, **kwargs)
 
         return inner
 

@@ -1,12 +1,10 @@
 """What the decorators can stand on."""
 
-import functools
-
 import pytest
 
 from fairway import Message
 from fairway.consumers import BaseConsumer
-from fairway.security.targets import guard_class, is_coroutine, message_of
+from fairway.security.targets import guard_class, message_of
 
 MESSAGE = Message({}, "a", None)
 
@@ -39,20 +37,3 @@ def test_a_guard_stands_before_a_class_and_those_that_derive_from_it_and_no_othe
     guard_class(One, len, "x")
     guard_class(One, repr, "x")
     assert (Base.guards, One.guards, Below.guards) == ((), (len, repr), (len, repr))
-
-
-async def coroutine():
-    """Return nothing."""
-
-
-class Callable:
-    async def __call__(self):
-        """Return nothing."""
-
-
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [(coroutine, True), (functools.partial(coroutine), True), (Callable(), True), (print, False)],
-)
-def test_coroutines(function, expected):
-    assert is_coroutine(function) is expected

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from asgiref.sync import async_to_sync
 
 from fairway.channel import Message
-from fairway.consumers.calls import Decorator, decorated, decorated_once, is_coroutine_function, resolve
+from fairway.consumers.calls import Decorator, decorated_once, is_coroutine_function, resolve
 from fairway.routing import RouteClass
 from fairway.worker.state import ConnectionState
 
@@ -76,7 +76,10 @@ class BaseConsumer:
     """Give the message its `channel_session` and the `user` in it."""
 
     guards: ClassVar[tuple[Decorator, ...]] = ()
-    """Decorators between the session and the method: where those of `fairway.security` stand."""
+    """Decorators between the session and the method: where those of `fairway.security` stand.
+
+    They find the message among their first two arguments, behind `self`: each stands around a method once.
+    """
 
     def __init__(self, message: Message, **kwargs: Any) -> None:
         self.message = message
@@ -137,10 +140,8 @@ class BaseConsumer:
         It is a coroutine function where the method is one.
         """
         method: Callable[..., Any] = getattr(self, self.method_mapping[message.channel_name or ""])
-        decorators, is_coroutine = self._decorators(message), self._is_coroutine
-        if self.guards:  # they may be anybody's, so they get a method whose first argument is the message
-            return decorated(method, (*self.guards, *decorators), is_coroutine=is_coroutine)
-        return decorated_once(method, decorators, is_coroutine=is_coroutine)
+        decorators = (*self.guards, *self._decorators(message))
+        return decorated_once(method, decorators, is_coroutine=self._is_coroutine)
 
     def _decorators(self, message: Message) -> tuple[Decorator, ...]:  # noqa: ARG002  for the classes below
         """Return the decorators of sessions and users that the class asks for, innermost first."""

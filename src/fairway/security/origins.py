@@ -16,8 +16,9 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from fairway.channel import Message
+from fairway.consumers.calls import is_coroutine_function
 from fairway.errors import DenyConnection
-from fairway.security.targets import guard_class, is_coroutine, message_of
+from fairway.security.targets import guard_class, message_of
 
 logger = logging.getLogger("fairway.security")
 
@@ -51,18 +52,19 @@ class BaseOriginValidator:
     def __init__(self, func: Callable[..., Any]) -> None:
         update_wrapper(self, func)
         self.func = func
-        if is_coroutine(func):
+        if is_coroutine_function(func):
             markcoroutinefunction(self)
 
     @classmethod
     def _at_connect(cls, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorate the method of a class for this message."""
+        """Decorate the method of a class that handles some message."""
+        validator = cls(handler)
 
-        def guarded(message: Message, *args: Any, **kwargs: Any) -> Any:
-            called = cls(handler) if message.channel_name == "websocket.connect" else handler
-            return called(message, *args, **kwargs)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            is_first = message_of(args, cls.__name__).channel_name == "websocket.connect"
+            return (validator if is_first else handler)(*args, **kwargs)
 
-        return markcoroutinefunction(guarded) if is_coroutine(handler) else guarded
+        return markcoroutinefunction(guarded) if is_coroutine_function(handler) else guarded
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         """Bind to a consumer, as a function in its class would be."""

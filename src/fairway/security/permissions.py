@@ -23,8 +23,9 @@ from django.core.exceptions import PermissionDenied
 
 from fairway.channel import Message
 from fairway.consumers import WebsocketConsumer
+from fairway.consumers.calls import is_coroutine_function
 from fairway.errors import DenyConnection
-from fairway.security.targets import guard_class, is_coroutine, message_of
+from fairway.security.targets import guard_class, message_of
 from fairway.worker.state import ConnectionState
 
 logger = logging.getLogger("fairway.security")
@@ -62,7 +63,7 @@ class _Rule:
     ) -> None:
         self.decorator = decorator
         self.reason = reason
-        is_async = is_coroutine(test)
+        is_async = is_coroutine_function(test)
         self._test = _blocking(test) if is_async else test
         if is_async:
             self._atest = test
@@ -79,7 +80,7 @@ class _Rule:
         return self._guarded(target)  # type: ignore[return-value]  # it is called as the target is
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if is_coroutine(function):
+        if is_coroutine_function(function):
 
             @wraps(function)
             async def aguarded(*args: Any, **kwargs: Any) -> Any:

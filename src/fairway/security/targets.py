@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
-
 from fairway.channel import Message
 from fairway.consumers import BaseConsumer
 
@@ -27,11 +25,6 @@ def message_of(args: Sequence[Any], decorator: str) -> Message:
     what = ", ".join(type(argument).__name__ for argument in args) or "nothing"
     msg = f"{decorator} stands on a consumer, or on a method of one, and was called without a message: with {what}"
     raise TypeError(msg)
-
-
-def is_coroutine(function: Callable[..., Any]) -> bool:
-    """Say whether calling gives something to await. Nothing is kept: a class has a new method with each message."""
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def guard_class(cls: type[Any], guard: Guard, decorator: str) -> None:
