@@ -5,12 +5,16 @@ import logging
 import threading
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fairway import Message, route_class
 from fairway.broker.effects import Add, Discard
 from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from fairway.consumers.multiplexer import WebsocketMultiplexer
 from fairway.errors import DenyConnection, SendNotAvailableOnDemultiplexer
+from fairway.layers import MemoryLayer
+from fairway.layers.codec import decode_message
 from tests.support.chain import CLIENT, Chain
 
 seen = []
@@ -102,8 +106,8 @@ def test_a_life_with_two_streams(consumer, caplog):
         greeting = {"stream": "echo", "payload": {"status": "I just connected!"}}
         assert payloads(chain.connect("/blue/")) == [{"accept": True}, greeting, {"accept": True}]
         assert memberships(chain, Add) == {"binding.values", "other"}
-        answer = chain.receive('{"stream": "echo", "payload": {"a": ["\\ud800"]}}', "/blue/")
-        payload = {"original_message": {"a": ["\ud800"]}, "room": "blue"}
+        answer = chain.receive('{"stream": "echo", "payload": {"a": ["\\ud83d\\ude00"]}}', "/blue/")
+        payload = {"original_message": {"a": ["\U0001f600"]}, "room": "blue"}
         assert payloads(answer) == [{"stream": "echo", "payload": payload}]
         assert chain.receive('{"stream": "other", "payload": {}}', "/blue/", order=2) == []
         event = {"path": "/blue/", "event": {"type": "chat.message", "n": 1}}
@@ -240,7 +244,7 @@ WRONG = {
     '{"stream": "echo"}': ("echo", f"the frame has no payload; {SHAPE}"),
     '{"payload": {}}': (None, f"the frame has no stream; {SHAPE}"),
     '{"stream": "x", "payload": {}}': ("x", "there is no stream 'x'; this socket has echo, other"),
-    '{"stream": "\\ud800", "payload": {}}': ("\ud800", "there is no stream '\\ud800'; this socket has echo, other"),
+    '{"stream": "\\ud800", "payload": {}}': (None, f"this is no JSON (it holds half of a surrogate pair); {SHAPE}"),
     '{"stream": ["echo"], "payload": {}}': (None, f"{NAME} an array; {SHAPE}"),
     '{"stream": null, "payload": {}}': (None, f"{NAME} null; {SHAPE}"),
     '{"stream": "echo", "payload": "x"}': ("echo", f"{OBJECT} a text; {SHAPE}"),
@@ -284,6 +288,40 @@ def test_the_name_of_a_stream_is_not_repeated_in_any_length(caplog):
     assert len(frame["text"]) < 300
     assert json.loads(frame["text"])["stream"] is None
     assert len(caplog.text) < 500
+
+
+def test_an_error_of_ones_own_decoder_is_one_line(caplog):
+    class Quoting(Demultiplexer):
+        @classmethod
+        def decode_json(cls, text):
+            raise ValueError(f"not this: {text}")
+
+    with Chain([route_class(Quoting)]) as chain:
+        (frame,) = payloads(chain.receive("a\nb\x1b[31mé" + "x" * 1000))
+    assert frame["error"].startswith(r"this is no JSON (not this: a\nb\x1b[31m\xe9xxx")
+    assert len(frame["error"]) < 300
+    assert caplog.records[0].getMessage().endswith(frame["error"])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["echo", "other", "\ud800"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["stream", "payload"]), inner),
+)
+
+
+@given(JSON.map(json.dumps) | st.text())
+@example('{"stream": "echo", "stream": "other", "payload": 1, "payload": {}}')
+@example('{"stream": "__class__", "payload": {"__class__": {}}}')
+def test_any_frame_gets_an_answer_and_never_an_exception(text):
+    class Demux(WebsocketDemultiplexer):
+        consumers = {"echo": EchoConsumer, "other": EchoConsumer}
+
+    layer = MemoryLayer()
+    inbox = layer.inbox(["websocket.send.T1!"], lambda: None)
+    Demux(Message({"path": "/", "text": text, "reply_channel": CLIENT}, "websocket.receive", layer))
+    (item,) = inbox.drain()
+    assert len({"payload", "error"} & json.loads(decode_message(item.body)["text"]).keys()) == 1
+    layer.close()
 
 
 def test_a_demultiplexer_without_streams_has_none():

@@ -1,6 +1,8 @@
 """Which methods a typed group message may call: those an application wrote for it, and nothing else."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairway import Message
 from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketConsumer
@@ -93,6 +95,13 @@ def test_nothing_that_the_base_classes_have_is_a_handler(cls):
     for name in dir(cls):
         assert handler_of(Chat, event(name.replace("_", "."))) is None
         assert handler_of(Chat, event(name)) is None
+
+
+@given(st.text() | st.lists(st.sampled_from([*dir(Chat), ".", "_", ""])).map("".join))
+def test_no_type_reaches_what_is_private_or_of_a_base_class(kind):
+    found = handler_of(Chat, event(kind))
+    if found is not None:
+        assert found.__name__ in {"chat_message", "room_closed", "chat_class", "chat__secret"}
 
 
 def test_handlers_may_come_with_a_route():

@@ -306,11 +306,22 @@ class AsyncEcho(JsonWebsocketConsumer):
 
 BOTH = pytest.mark.parametrize("consumer", [Echo, AsyncEcho])
 
-NO_JSON = ["", "{", "nonsense", '{"a": NaN}', "-Infinity", "1" * 5000, "[" * 100_000, '{"a":' * 50_000]
+NO_JSON = [
+    "",
+    "{",
+    "nonsense",
+    '{"a": NaN}',
+    "-Infinity",
+    "1" * 5000,
+    r'{"\ud83d": 1}',
+    r'["\uD83D\u0020"]',
+    "[" * 100_000,
+    '{"a":' * 50_000,
+]
 
 
 @BOTH
-@pytest.mark.parametrize("content", [{"a": [1, None]}, "text", 0, "ä\ud800"])
+@pytest.mark.parametrize("content", [{"a": [1, None]}, "text", 0, "ä 🚢"])
 def test_frames_are_json(consumer, content):
     with Chain([route_class(consumer)]) as chain:
         (frame,) = chain.receive(json.dumps(content))

@@ -17,7 +17,7 @@ from fairway.channel import Message
 from fairway.consumers.calls import Consumer, is_coroutine_consumer, resolve
 from fairway.consumers.events import handler_of, reserve_names, warn_unhandled
 from fairway.consumers.multiplexer import WebsocketMultiplexer
-from fairway.consumers.websocket import JSON_HOOKS, JsonWebsocketConsumer, Methods
+from fairway.consumers.websocket import JSON_HOOKS, JsonWebsocketConsumer, Methods, describe_error
 from fairway.errors import SendNotAvailableOnDemultiplexer
 
 logger = logging.getLogger("fairway.consumers")
@@ -99,7 +99,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
 
     def wrong_json(self, frame: str | bytes | None, error: Exception) -> Any:
         """Take a frame that is no JSON for a wrong frame like any other."""
-        what = f"this is no JSON ({error})" if isinstance(frame, str) else "this is a binary frame"
+        what = f"this is no JSON ({describe_error(error)})" if isinstance(frame, str) else "this is a binary frame"
         return self.wrong_frame(None, f"{what}; {SHAPE}")
 
     def wrong_frame(self, stream: str | None, reason: str) -> Any:

@@ -255,6 +255,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
+def _check_pairs(content: Any) -> None:
+    """Raise `ValueError` when a text in `content` holds half of a surrogate pair."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        msg = "it holds half of a surrogate pair"
+        raise ValueError(msg) from None
+
+
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -288,13 +297,12 @@ class JsonWebsocketConsumer(WebsocketConsumer):
             frame: its text, or its bytes.
             error: what is wrong with it.
         """
-        what = f"{type(error).__name__}: {error}" if isinstance(error, RecursionError) else str(error)
         logger.warning(
-            "%s closes %s on path %.200r, which sent no JSON: %.200s: %r",
+            "%s closes %s on path %.200r, which sent no JSON: %s: %r",
             type(self).__qualname__,
             self.message.reply_channel,
             self.path,
-            what,
+            describe_error(error),
             frame and frame[:100],
         )
         if isinstance(frame, str):
@@ -325,14 +333,23 @@ class JsonWebsocketConsumer(WebsocketConsumer):
         """Return what a text holds. Override it for another decoder.
 
         Raises:
-            ValueError: the text is no JSON (`NaN` and `Infinity` are none: no browser would read them back).
+            ValueError: the text is no JSON, or none that can travel on: `NaN` and `Infinity`, which no browser reads
+                back, and halves of surrogate pairs, which neither UTF-8 nor a database can hold (RFC 7493, 2.1, 2.2).
         """
-        return _decoder.decode(text)
+        content = _decoder.decode(text)
+        if "\\ud" in text or "\\uD" in text:
+            _check_pairs(content)
+        return content
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
         """Return `content` as text: plain `json`. Override it to send dates, say."""
         return json.dumps(content)
+
+
+def describe_error(error: Exception) -> str:
+    """Return what is wrong with a frame as one short line: an error may repeat what the client sent."""
+    return str(error)[:200].encode("unicode_escape").decode("ascii")
 
 
 def _frame(text: str | None, data: bytes | None, close: bool | int) -> dict[str, Any]:  # noqa: FBT001
