@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from fairway import route
-from fairway.checks import check_channel_layers, check_runserver
+from fairway.checks import check_channel_layers, check_runserver, check_sessions_and_users
 
 MEMORY = "fairway.layers.MemoryLayer"
 GOOD = {"BACKEND": MEMORY, "ROUTING": []}
@@ -127,3 +127,23 @@ def test_they_are_registered():
 
     assert check_channel_layers in registered
     assert check_runserver in registered
+
+
+def test_sessions_and_users_that_nobody_has_set_up_are_fine():
+    assert check_sessions_and_users() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "id_", "says"),
+    [
+        ("CHANNEL_SESSION_ENGINE", "no.such.engine", "E006", "names no session engine"),
+        ("CHANNEL_SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "E006", "cannot set one"),
+        ("CHANNEL_USER_MAX_AGE", "5", "E007", "is a number of seconds"),
+    ],
+)
+def test_what_is_wrong_with_them(settings, setting, value, id_, says):
+    setattr(settings, setting, value)
+    (error,) = check_sessions_and_users()
+    assert error.id == f"fairway.{id_}"
+    assert setting in error.msg
+    assert says in error.msg

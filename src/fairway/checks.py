@@ -1,4 +1,4 @@
-"""System checks: what is wrong with `CHANNEL_LAYERS`, said before anything is served.
+"""System checks: what is wrong with Fairway's settings, said before anything is served.
 
 =============  ======================================================================================
 fairway.E001   `CHANNEL_LAYERS`, or an entry of it, has the wrong form, an unknown key or a bad URL
@@ -6,6 +6,8 @@ fairway.E002   a backend cannot be imported, or refuses its `CONFIG`
 fairway.E003   an entry has no `ROUTING`
 fairway.E004   a `ROUTING`, or a consumer in it, cannot be used
 fairway.E005   a route names a channel that no worker can read
+fairway.E006   `CHANNEL_SESSION_ENGINE` names no engine that can be used
+fairway.E007   `CHANNEL_USER_MAX_AGE` is no number of seconds
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
 fairway.W003   a route names a channel that looks like one of the server's and is none
@@ -23,11 +25,13 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from fairway.application import WEBSOCKET_CHANNELS
+from fairway.auth.recent import user_max_age
 from fairway.conf import channel_layers
 from fairway.errors import InvalidLayerSetting, InvalidName
 from fairway.layers.registry import LayerSetting, make_layer
 from fairway.names import check_not_reserved, check_readable
 from fairway.routing import Router
+from fairway.sessions.engines import configured_engine
 
 STATICFILES = "django.contrib.staticfiles"
 SERVER_CHANNELS = (*WEBSOCKET_CHANNELS, "http.request", "http.disconnect")
@@ -75,6 +79,21 @@ def check_runserver(app_configs: Sequence[AppConfig] | None = None, **_kwargs: A
         found.append(checks.Warning(text, hint="Put 'fairway' first.", id="fairway.W001"))
     if reason := why_no_server():
         found.append(checks.Warning(f"runserver has no WebSockets: {reason}", id="fairway.W002"))
+    return found
+
+
+@checks.register("fairway")
+def check_sessions_and_users(
+    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Check the settings of sessions and users, which are otherwise first needed when a message comes."""
+    del app_configs
+    found: list[checks.CheckMessage] = []
+    for read, name in ((configured_engine, "fairway.E006"), (user_max_age, "fairway.E007")):
+        try:
+            read()
+        except (ImproperlyConfigured, ValueError) as error:
+            found.append(checks.Error(str(error), id=name))
     return found
 
 

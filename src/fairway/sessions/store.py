@@ -7,6 +7,7 @@ that message; for any other connection its server is asked, and told.
 
 import hashlib
 import logging
+from functools import lru_cache
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -29,6 +30,9 @@ _WHAT = (
     "channel session (it shares the limit of the connection's state: keep less in it, "
     "or keep it in a Django session engine with CHANNEL_SESSION_ENGINE)"
 )
+
+
+_imported = lru_cache(maxsize=8)(import_string)
 
 
 def session_key_for(reply_channel: str) -> str:
@@ -169,7 +173,7 @@ class ChannelSessionStore(SessionBase):
     @property
     def serializer(self) -> Any:
         """The class that `SESSION_SERIALIZER` names."""
-        return import_string(settings.SESSION_SERIALIZER)
+        return _imported(settings.SESSION_SERIALIZER)
 
     @property
     def session_key(self) -> str:
