@@ -1,6 +1,7 @@
 """Users that were loaded a moment ago: who gets a copy, and when the database is asked."""
 
 import threading
+from contextlib import contextmanager
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -8,10 +9,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
+from django.db import connection, transaction
 
 from fairway.auth import clear_user_cache, recent
 from fairway.auth.recent import RECENT, Kept, Login, RecentUsers, user_max_age
+from fairway.database import opened_connections
 
 FOREVER = 1e9
 
@@ -64,6 +66,25 @@ def test_each_gets_a_copy_of_their_own(users, ada):
     first._state.adding = True
     second = users.find(login_of(ada), FOREVER)
     assert (second.username, second.nested, second.amount, second._state.adding) == ("ada", {"list": [1]}, 1, False)
+
+
+class Tracker:
+    def __init__(self, user):
+        self.user = user
+
+
+def test_what_refers_to_the_user_refers_to_the_copy(users, ada):
+    ada.tracker = Tracker(ada)
+    keep(users, ada)
+    first, second = users.find(login_of(ada), FOREVER), users.find(login_of(ada), FOREVER)
+    assert first.tracker.user is first
+    assert second.tracker.user is second
+
+
+def test_one_on_whom_something_hangs_that_cannot_be_copied_is_not_kept(users, ada):
+    ada.lock = threading.Lock()
+    keep(users, ada)
+    assert len(users) == 0
 
 
 def test_permissions_that_a_consumer_asked_for_are_not_kept(users, ada):
@@ -144,20 +165,11 @@ def test_inside_a_transaction_nobody_is_kept_or_found(users, ada):
     assert users.find(login_of(ada), FOREVER) == ada
 
 
+@contextmanager
 def seen_connection():
-    from contextlib import contextmanager
-
-    from django.db import connection
-
-    from fairway.database import opened_connections
-
-    @contextmanager
-    def seen():
-        opened_connections()["default"] = connection
-        yield
-        opened_connections().clear()
-
-    return seen()
+    opened_connections()["default"] = connection
+    yield
+    opened_connections().clear()
 
 
 @pytest.fixture

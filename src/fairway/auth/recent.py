@@ -44,6 +44,8 @@ class Login(NamedTuple):
 class Kept:
     """A user as they were loaded. Each copy has values of its own where those can be changed in place.
 
+    What refers to the user, as a tracker of changed fields does, refers to the copy in the copy.
+
     What was loaded along with the user (`select_related`) is not kept: it is loaded anew where it is looked at.
 
     Parameters:
@@ -63,7 +65,9 @@ class Kept:
         for name, value in vars(user).items():
             if name != "_state":
                 (self._fixed if isinstance(value, _UNCHANGEABLE) else self._other)[name] = value
-        self._other = copy.deepcopy(self._other)
+        self._self = self._kind.__new__(self._kind)
+        """Stands for the user in what is kept."""
+        self._other = copy.deepcopy(self._other, {id(user): self._self})
 
     def copy(self) -> Any:
         """Return a user: as `copy.copy` makes one of a model, in a third of the time."""
@@ -71,7 +75,7 @@ class Kept:
         values = vars(user)
         values.update(self._fixed)
         if self._other:
-            values.update(copy.deepcopy(self._other))
+            values.update(copy.deepcopy(self._other, {id(self._self): user}))
         values["_state"] = state = ModelState()
         state.db = self.alias
         state.adding = False
@@ -113,7 +117,10 @@ class RecentUsers:
         if alias is None or connections[alias].in_atomic_block:
             return
         moment, forgotten = begun
-        kept = Kept(user, alias, moment)
+        try:
+            kept = Kept(user, alias, moment)
+        except Exception:  # noqa: BLE001  whatever a copy may raise: a project's users may carry locks or connections
+            return
         with self._lock:
             if forgotten != self._forgotten:
                 return
