@@ -64,7 +64,7 @@ class _Rule:
         self.decorator = decorator
         self.reason = reason
         is_async = is_coroutine_function(test)
-        self._test = _blocking(test) if is_async else test
+        self._test = async_to_sync(test) if is_async else test
         if is_async:
             self._atest = test
         else:
@@ -90,7 +90,7 @@ class _Rule:
                     return await function(*args, **kwargs)
 
                 message = message_of(args, self.decorator)
-                return await (run if hasattr(message, "user") else _with_user(message, run))(message)
+                return await (run if _has_user(message) else _with_user(message, run))(message)
 
             return aguarded
 
@@ -102,7 +102,7 @@ class _Rule:
                 return function(*args, **kwargs)
 
             message = message_of(args, self.decorator)
-            return (run if hasattr(message, "user") else _with_user(message, run))(message)
+            return (run if _has_user(message) else _with_user(message, run))(message)
 
         return guarded
 
@@ -164,16 +164,6 @@ def _is_authenticated(user: Any) -> bool:
     return bool(user.is_authenticated)
 
 
-def _blocking(atest: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    run = async_to_sync(atest)
-
-    def test(user: Any) -> Any:
-        _is_authenticated(user)  # loads a lazy user; in the coroutine that would block
-        return run(user)
-
-    return test
-
-
 def _at_once(test: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def atest(user: Any) -> Any:
         return test(user)
@@ -190,6 +180,11 @@ def _note(message: Message, state: ConnectionState, *, is_let_in: bool) -> bool:
     if is_let_in and message.channel_name == "websocket.connect":
         state[STATE_KEY] = True
     return is_let_in
+
+
+def _has_user(message: Message) -> bool:
+    """Say whether a decorator further out has seen to the user, without asking for it."""
+    return message.find_user is not None or "user" in vars(message)
 
 
 def _with_user(message: Message, run: Callable[[Message], Any]) -> Callable[[Message], Any]:
