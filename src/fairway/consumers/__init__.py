@@ -2,8 +2,9 @@
 
 from fairway.consumers.base import BaseConsumer
 from fairway.consumers.demultiplexer import WebsocketDemultiplexer
+from fairway.consumers.json_websocket import JsonWebsocketConsumer
 from fairway.consumers.multiplexer import WebsocketMultiplexer
-from fairway.consumers.websocket import JsonWebsocketConsumer, WebsocketConsumer
+from fairway.consumers.websocket import WebsocketConsumer
 
 __all__ = [
     "BaseConsumer",
