@@ -54,7 +54,7 @@ class Kept:
         moment: when it was about to be loaded.
     """
 
-    __slots__ = ("_fixed", "_kind", "_other", "alias", "moment")
+    __slots__ = ("_fixed", "_kind", "_other", "_self", "alias", "moment")
 
     def __init__(self, user: Model, alias: str, moment: float) -> None:
         self._kind = type(user)
