@@ -11,6 +11,7 @@ from django.contrib.sessions.backends.cache import SessionStore as CacheStore
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.contrib.sessions.models import Session
+from django.contrib.sessions.serializers import JSONSerializer
 from django.http import HttpRequest
 from django.test import override_settings
 
@@ -24,8 +25,12 @@ from fairway.auth import (
     http_session_user,
     transfer_user,
 )
-from fairway.auth.users import auser_in, user_in
+from fairway.auth.recent import Login
+from fairway.auth.users import _login_in, auser_in, user_in
 from fairway.consumers import BaseConsumer
+from fairway.layers.codec import pack_value
+from fairway.sessions.store import KEY, ChannelSessionStore, OwnState
+from fairway.worker.state import ConnectionState
 from tests.support.chain import CLIENT, Chain
 from tests.support.connection import Connection
 
@@ -356,3 +361,37 @@ def test_the_public_names_are_there():
     assert all(callable(getattr(fairway.auth, name)) for name in fairway.auth.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'login'"):
         fairway.auth.login  # noqa: B018
+
+
+def login_through(settings, size=0, **more):
+    """Return who is logged in to a session of the connection's state, before and after it was looked at."""
+    data = {
+        "_auth_user_id": "7",
+        "_auth_user_backend": settings.AUTHENTICATION_BACKENDS[0],
+        "_auth_user_hash": "h",
+        **more,
+    }
+    state = ConnectionState(CLIENT, {KEY: pack_value(JSONSerializer().dumps(data | {"pad": "x" * size}), KEY)})
+    message = Message({"reply_channel": CLIENT}, "websocket.receive", None)
+    message._state = state
+    session = ChannelSessionStore(OwnState(message))
+    before = _login_in(session)
+    assert session.accessed is (size > 2048)
+    assert session["_auth_user_id"] == data["_auth_user_id"]
+    assert _login_in(session) == before
+    return before
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+def test_who_is_logged_in_is_known_before_the_session_is_read(settings, size):
+    assert login_through(settings, size) == Login(settings.AUTHENTICATION_BACKENDS[0], "7", "h")
+
+
+def test_nobody_is_logged_in_by_a_backend_that_is_gone(settings):
+    assert login_through(settings, _auth_user_backend="gone.Backend") is None
+
+
+def test_nobody_is_logged_in_to_what_is_no_session(settings):
+    message = Message({"reply_channel": CLIENT}, "websocket.receive", None)
+    message._state = ConnectionState(CLIENT, {KEY: pack_value(b"no session", KEY)})
+    assert _login_in(ChannelSessionStore(OwnState(message))) is None

@@ -11,7 +11,8 @@
 In a function nothing is asked for until `message.user` is looked at. In a coroutine it is there beforehand.
 """
 
-from functools import partial
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,11 +20,13 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, aget_user, get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
+from django.utils.module_loading import import_string
 
-from fairway.auth.recent import RECENT, Login, user_max_age
+from fairway.auth.recent import MAX_USERS, RECENT, Login, user_max_age
 from fairway.channel import Message
 from fairway.sessions.around import Consumer, Step, around
 from fairway.sessions.decorators import CHANNEL_SESSION, HTTP_SESSION, REMEMBERED
+from fairway.sessions.store import ChannelSessionStore
 
 __all__ = [
     "channel_and_http_session_user_from_http",
@@ -32,6 +35,9 @@ __all__ = [
     "http_session_user",
     "transfer_user",
 ]
+
+SMALL_SESSION = 2048
+"""Bytes of a session of which is remembered who is logged in to it."""
 
 _KEYS = (BACKEND_SESSION_KEY, SESSION_KEY, HASH_SESSION_KEY)
 
@@ -215,11 +221,28 @@ class _Seen:
 
 
 def _login_in(session: Any) -> Login | None:
-    get = session._session.get  # noqa: SLF001  one look for three
-    backend, user_id = get(BACKEND_SESSION_KEY), get(SESSION_KEY)
-    if not user_id or backend not in settings.AUTHENTICATION_BACKENDS:
+    packed = session.unread if type(session) is ChannelSessionStore else None
+    if packed and len(packed) <= SMALL_SESSION:
+        # Most messages look at the user alone: the session, which is the same each time, is not read again for that.
+        login = _login_in_packed(packed, settings.SESSION_SERIALIZER)
+    else:
+        login = _login_of(session._session)  # noqa: SLF001  one look for three
+    return login if login and login.backend in settings.AUTHENTICATION_BACKENDS else None
+
+
+@lru_cache(maxsize=MAX_USERS)
+def _login_in_packed(packed: bytes, serializer: str) -> Login | None:
+    try:
+        return _login_of(import_string(serializer)().loads(packed))
+    except Exception:  # noqa: BLE001  whatever a serializer raises; who looks at the session is told
         return None
-    return Login(backend, str(user_id), str(get(HASH_SESSION_KEY)))
+
+
+def _login_of(data: Mapping[str, Any]) -> Login | None:
+    user_id = data.get(SESSION_KEY)
+    if not user_id:
+        return None
+    return Login(str(data.get(BACKEND_SESSION_KEY)), str(user_id), str(data.get(HASH_SESSION_KEY)))
 
 
 def _request_with(session: Any) -> HttpRequest:

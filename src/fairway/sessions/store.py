@@ -199,6 +199,11 @@ class ChannelSessionStore(SessionBase):
 
     _session = property(_get_session)
 
+    @property
+    def unread(self) -> bytes | None:
+        """What is kept, while nobody has looked at it and it is at hand."""
+        return self.place.read() if not self.accessed and type(self.place) is OwnState else None
+
     def is_empty(self) -> bool:
         """Say whether there is nothing in it."""
         return not self._get_session()
