@@ -16,6 +16,7 @@ LOCAL = {"BACKEND": "fairway.layers.LocalLayer", "ROUTING": "tests.testing.test_
 
 
 def test_inner_layers_go_and_the_outer_ones_are_back():
+    channel_layers.set("default", None)
     with PlacedLayers(["default"]):
         outer = channel_layers["default"]
         with PlacedLayers(["default"]):

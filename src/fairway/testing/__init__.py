@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fairway.testing.cases import ChannelTestCase, TransactionChannelTestCase
     from fairway.testing.client import Client
+    from fairway.testing.live import ChannelLiveServerTestCase
     from fairway.testing.routes import apply_routes
     from fairway.testing.websockets import HttpClient, WSClient
 
 _HOMES = {
+    "ChannelLiveServerTestCase": "fairway.testing.live",
     "ChannelTestCase": "fairway.testing.cases",
     "Client": "fairway.testing.client",
     "HttpClient": "fairway.testing.websockets",
@@ -23,6 +25,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChannelLiveServerTestCase",
     "ChannelTestCase",
     "Client",
     "HttpClient",
