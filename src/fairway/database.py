@@ -45,7 +45,7 @@ def tend_connections(opened: dict[str, BaseDatabaseWrapper]) -> None:
         if not connection.force_debug_cursor:  # a test that counts queries wants to see them
             connection.queries_log.clear()
         if _is_sound(connection):
-            connection.health_check_done = False
+            connection.health_check_done = False  # type: ignore[attr-defined]  # the stubs lack it
         else:
             connection.close_if_unusable_or_obsolete()
 
