@@ -112,6 +112,14 @@ def test_a_handler_of_ones_own():
     assert seen == [("blue", "more")]
 
 
+def test_a_channel_without_a_method_is_an_error_that_names_both():
+    class Narrow(BaseConsumer):
+        method_mapping = {"a": "act"}
+
+    with pytest.raises(KeyError, match=r"Narrow has no method for messages on 'b'; it is for a"):
+        Narrow(Message({}, "b", None))
+
+
 def test_guards_stand_between_the_session_and_the_method():
     seen = []
 

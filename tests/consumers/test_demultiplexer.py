@@ -436,6 +436,19 @@ def test_a_handler_of_the_demultiplexer_comes_before_those_of_its_streams():
     assert seen == [("own", {"type": "chat.message"}, {})]
 
 
+def test_a_stream_that_takes_all_events_as_they_come_gets_them():
+    class Raw(JsonWebsocketConsumer):
+        def raw_event(self, message, **kwargs):
+            seen.append(message["event"]["type"])
+
+    class Demux(WebsocketDemultiplexer):
+        consumers = {"raw": Raw}
+
+    with Chain([route_class(Demux)]) as chain:
+        chain.run("websocket.event", {"path": "/", "event": {"type": "any.thing"}}, order=1)
+    assert seen == ["any.thing"]
+
+
 @pytest.mark.parametrize("kind", ["chat.unknown", "chat._private", "multiplexer.class", "wrong.frame", "_chat.message"])
 def test_an_event_that_no_stream_handles_is_one_line_in_the_log(kind, caplog):
     with Chain([route_class(Demultiplexer)]) as chain:
@@ -456,6 +469,47 @@ def test_a_demultiplexer_says_which_events_it_takes():
     assert Outer.handles_event(event("chat.message")) is True
     assert Outer.handles_event(event("chat.unknown")) is False
     assert Outer.runs_as_coroutine(event("chat.message")) is False
+
+
+# --- sessions and users ----------------------------------------------------------------------------------------------
+
+
+class Counting(JsonWebsocketConsumer):
+    channel_session = True
+
+    def connect(self, message, multiplexer, **kwargs):
+        message.channel_session["n"] = 0
+
+    def receive(self, content, multiplexer, **kwargs):
+        self.message.channel_session["n"] += 1
+        multiplexer.send([self.message.channel_session["n"], str(getattr(self.message, "user", None))])
+
+
+class AsyncCounting(Counting):
+    async def connect(self, message, multiplexer, **kwargs):
+        Counting.connect(self, message, multiplexer)
+
+    async def receive(self, content, multiplexer, **kwargs):
+        Counting.receive(self, content, multiplexer)
+
+
+@pytest.mark.parametrize("stream", [Counting, AsyncCounting])
+@pytest.mark.parametrize(("http_user", "user"), [(False, "None"), (True, "AnonymousUser")])
+def test_streams_have_the_session_and_the_user_of_their_connection(stream, http_user, user, transactional_db):
+    class Demux(WebsocketDemultiplexer):
+        consumers = {"one": stream, "two": stream}
+
+    Demux.http_user = http_user
+    with Chain([route_class(Demux)]) as chain:
+        chain.connect()
+        answers = []
+        for order, name in enumerate(["one", "two", "one"], 1):
+            state = {key: value for changes in chain.states() for key, value in changes.items()}
+            text = json.dumps({"stream": name, "payload": {}})
+            seen_before = len(chain.frames())
+            chain.run("websocket.receive", {"path": "/", "text": text}, order=order, state=state)
+            answers += payloads(chain.frames()[seen_before:])
+    assert answers == [{"stream": name, "payload": [n, user]} for n, name in enumerate(["one", "two", "one"], 1)]
 
 
 # --- what cannot be sent ---------------------------------------------------------------------------------------------

@@ -164,15 +164,17 @@ def test_which_messages_make_a_coroutine(consumer, channel, expected):
     assert consumer.runs_as_coroutine(message) is expected
 
 
-def test_a_channel_of_ones_own():
+async def test_a_channel_of_ones_own():
     class Both(WebsocketConsumer):
         method_mapping = {**WebsocketConsumer.method_mapping, "chat.work": "work"}
 
         async def work(self, message, **kwargs):
             """Do nothing."""
 
+    message = Message({}, "chat.work", None)
     assert Both.channel_names() == {*WebsocketConsumer.method_mapping, "chat.work"}
-    assert Both.runs_as_coroutine(Message({}, "chat.work", None)) is True
+    assert Both.runs_as_coroutine(message) is True
+    assert (await Both(message)).path == ""
 
 
 def test_a_method_of_ones_own_for_a_channel():

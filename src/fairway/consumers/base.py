@@ -138,8 +138,16 @@ class BaseConsumer:
         """Return what handles the message: the method of its channel, decorated. Override it to add decorators.
 
         It is a coroutine function where the method is one.
+
+        Raises:
+            KeyError: no method is for messages of this channel.
         """
-        method: Callable[..., Any] = getattr(self, self.method_mapping[message.channel_name or ""])
+        name = self.method_mapping.get(message.channel_name or "")
+        if name is None:
+            known = ", ".join(self.method_mapping) or "no channel"
+            msg = f"{type(self).__qualname__} has no method for messages on {message.channel_name!r}; it is for {known}"
+            raise KeyError(msg)
+        method: Callable[..., Any] = getattr(self, name)
         decorators = (*self.guards, *self._decorators(message))
         return decorated_once(method, decorators, is_coroutine=self._is_coroutine)
 

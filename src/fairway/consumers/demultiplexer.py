@@ -60,7 +60,8 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     @classmethod
     def handles_event(cls, message: Message) -> bool:
         """Say whether this class or one of its streams has a handler for the typed group message in `message`."""
-        return super().handles_event(message) or bool(cls._streams_for(message))
+        own = handler_of(cls, message) is not None or cls.raw_event is not WebsocketDemultiplexer.raw_event
+        return own or bool(cls._streams_for(message))
 
     @classmethod
     def _streams_for(cls, message: Message) -> list[str]:

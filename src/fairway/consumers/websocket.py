@@ -26,6 +26,8 @@ HOOKS: Mapping[str, Methods] = {
     "websocket.disconnect": attrgetter("raw_disconnect", "connection_groups", "disconnect"),
 }
 
+_CHANNELS = {*HOOKS, "websocket.event"}
+
 
 @reserve_names
 class WebsocketConsumer(BaseConsumer):
@@ -76,7 +78,7 @@ class WebsocketConsumer(BaseConsumer):
     @classmethod
     def handles_event(cls, message: Message) -> bool:
         """Say whether there is a handler for the typed group message in `message`."""
-        return handler_of(cls, message) is not None
+        return handler_of(cls, message) is not None or cls.raw_event is not WebsocketConsumer.raw_event
 
     def get_handler(self, message: Message, **kwargs: Any) -> Callable[..., Any]:
         """Return what handles the message, decorated.
@@ -87,7 +89,7 @@ class WebsocketConsumer(BaseConsumer):
         if getattr(self, "slight_ordering", False):
             msg = f"{type(self).__qualname__}.slight_ordering is no more: remove it, messages always come in order"
             raise ValueError(msg)
-        self.path = message["path"]
+        self.path = message["path"] if message.channel_name in _CHANNELS else message.get("path", "")
         if self.http_user or self.http_user_and_session:
             self.channel_session_user = True
         return super().get_handler(message, **kwargs)
