@@ -3,6 +3,7 @@
 An update saves just what was given, so that what others change meanwhile in other fields is not undone.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -101,6 +102,8 @@ def _value(field: Any, value: Any) -> Any:
     if isinstance(field, models.CharField | models.TextField) and isinstance(value, bool | list | dict):
         raise ValidationError(INVALID)  # Django would store what Python writes for it
     converted = convert(field, value)
+    if isinstance(converted, float) and not math.isfinite(converted):  # "nan" and "1e999" are floats to Python
+        raise ValidationError(INVALID)
     return _moment(converted) if isinstance(converted, datetime) else converted
 
 
