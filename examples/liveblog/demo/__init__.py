@@ -1,0 +1,1 @@
+"""The demo site: its settings and its URLs. The live blog itself is the app `liveblog`."""

@@ -1,0 +1,1 @@
+"""A live blog on Fairway. `bindings` is where to begin reading, then `consumers`."""
