@@ -56,7 +56,9 @@ def test_what_is_no_json_closes_the_socket_and_is_one_line_in_the_log(consumer, 
         assert chain.receive(text) == [{"close": 1007, "reason": "this is no JSON"}]
     (record,) = caplog.records
     assert (record.name, record.levelno, record.exc_info) == ("fairway.consumers", logging.WARNING, None)
-    assert record.getMessage().startswith(f"{consumer.__name__} closes {CLIENT} on path '/', which sent no JSON: ")
+    assert record.getMessage().startswith(
+        f"{consumer.__name__} refuses a frame of {CLIENT} on path '/', which is no JSON: "
+    )
     assert len(record.getMessage()) < 500
 
 

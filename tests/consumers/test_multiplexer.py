@@ -24,11 +24,13 @@ def test_a_payload_goes_out_with_the_name_of_its_stream(chain):
     multiplexer = WebsocketMultiplexer("chat", Channel(CLIENT))
     multiplexer.send({"a": 1})
     multiplexer.send([1])
+    multiplexer.send_error("too late")
     assert multiplexer.stream == "chat"
     assert multiplexer.reply_channel.name == CLIENT
     assert chain.frames() == [
         {"text": '{"stream": "chat", "payload": {"a": 1}}'},
         {"text": '{"stream": "chat", "payload": [1]}'},
+        {"text": '{"stream": "chat", "error": "too late"}'},
     ]
 
 

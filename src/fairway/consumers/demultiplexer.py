@@ -120,8 +120,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
             self.path,
             reason,
         )
-        text = self.multiplexer_class.encode_json({"stream": stream, "error": reason})
-        self.message.reply_channel.send({"text": text})
+        self.message.reply_channel.send(self.multiplexer_class.encode_error(stream, reason))
 
     def _opened(self, content: Any) -> tuple[str, str]:
         """Return the stream and the payload, as text, of a frame.

@@ -44,22 +44,26 @@ class JsonWebsocketConsumer(WebsocketConsumer):
     def wrong_json(self, frame: str | bytes | None, error: Exception) -> Any:
         """Answer a frame that is no JSON: log a warning, and close the socket with 1007, or 1003 for a binary frame.
 
-        An override may answer and let the socket live on, or raise `ValueError`, as this did in Channels 1: then each
-        such frame is a traceback in the log.
+        Behind a demultiplexer the client gets an error frame, and the socket lives on. An override may do so anywhere,
+        or raise `ValueError`, as this did in Channels 1: then each such frame is a traceback in the log.
 
         Parameters:
             frame: its text, or its bytes.
             error: what is wrong with it.
         """
+        reason = describe_error(error)
         logger.warning(
-            "%s closes %s on path %.200r, which sent no JSON: %s: %r",
+            "%s refuses a frame of %s on path %.200r, which is no JSON: %s: %r",
             type(self).__qualname__,
             self.message.reply_channel,
             self.path,
-            describe_error(error),
+            reason,
             frame and frame[:100],
         )
-        if isinstance(frame, str):
+        multiplexer = self.kwargs.get("multiplexer")
+        if multiplexer is not None:
+            multiplexer.send_error(f"the payload cannot be decoded ({reason})")
+        elif isinstance(frame, str):
             self.close(INVALID_DATA, "this is no JSON")
         else:
             self.close(UNSUPPORTED_DATA, "send JSON as text")

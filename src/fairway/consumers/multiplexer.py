@@ -25,6 +25,10 @@ class WebsocketMultiplexer:
         """Send a payload on the stream when the consumer has finished. Raises as `Channel.send`."""
         self.reply_channel.send(self.encode(self.stream, payload))
 
+    def send_error(self, reason: str) -> None:
+        """Tell the client that a frame on the stream was wrong, and why. Raises as `Channel.send`."""
+        self.reply_channel.send(self.encode_error(self.stream, reason))
+
     @classmethod
     def group_send(cls, name: str, stream: str, payload: Any, close: bool | int = False) -> None:  # noqa: FBT001, FBT002
         """Send a payload on a stream to the members of a group of the default layer.
@@ -46,6 +50,11 @@ class WebsocketMultiplexer:
     def encode(cls, stream: str, payload: Any) -> dict[str, Any]:
         """Return the message that sends a payload on a stream."""
         return {"text": cls.encode_json({"stream": stream, "payload": payload})}
+
+    @classmethod
+    def encode_error(cls, stream: str | None, reason: str) -> dict[str, Any]:
+        """Return the message that tells what was wrong with a frame; `stream` is None where it named none."""
+        return {"text": cls.encode_json({"stream": stream, "error": reason})}
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
