@@ -21,6 +21,8 @@ from fairway.server import Server
 from fairway.server.config import ServerConfig
 from fairway.worker.loop import Worker
 
+MEMORY = {"BACKEND": "fairway.layers.MemoryLayer"}
+
 
 def login_view(request):
     user = authenticate(request, username=request.POST["name"], password=request.POST["password"])
@@ -128,12 +130,12 @@ def how_closed(socket: ClientConnection) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def serving(settings: object, routing: str, **layers: object) -> Iterator[int]:
+def serving(settings: object, routing: str, layer_setting: dict[str, object] = MEMORY) -> Iterator[int]:
     """Serve this module's pages and the sockets of a routing; yields the port."""
     settings.INSTALLED_APPS = ["fairway", *settings.INSTALLED_APPS]
     settings.ROOT_URLCONF = __name__
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": routing}, **layers}
+    settings.CHANNEL_LAYERS = {"default": {**layer_setting, "ROUTING": routing}}
     layer = channel_layers["default"]
     server = Server(ServerConfig(binds=["127.0.0.1:0"]), layer)
     worker = Worker(layer, application_for(), threads=1)  # SQLite in memory locks whole tables

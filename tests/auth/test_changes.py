@@ -1,14 +1,23 @@
 """What a logout, a login, a new password and the end of an account do to sockets, seen by real browsers' sockets."""
 
+from types import SimpleNamespace
+
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import logout
+from django.contrib.auth.models import AbstractUser, User
 from django.db import IntegrityError, connections, models, transaction
 
 from fairway import channel_layers
-from fairway.auth import changes
+from fairway.auth import changes, disconnect_user, http_session_user
+from fairway.auth.acting import ConnectionSession, Login
 from fairway.auth.logins import user_group
+from fairway.broker.effects import GroupFrame
 from fairway.consumers import WebsocketConsumer
+from fairway.layers.codec import decode_message
+from fairway.layers.memory import MemoryLayer
 from tests.auth.live import Browser, ask, how_closed, serving
+from tests.support.chain import CLIENT, SOCKETS
+from tests.support.hubs import HubThread
 from tests.support.waiting import wait_until
 
 
@@ -22,7 +31,11 @@ class Who(WebsocketConsumer):
         if text.startswith("password:"):
             user.set_password(text.partition(":")[2])
             user.save()
+        elif text == "logout":
+            logout(SimpleNamespace(session=self.message.channel_session, user=user))
         self.send(user.username or "nobody")
+        if text == "kick":
+            disconnect_user(user, 4001, "kicked")
 
 
 class Remembers(Who):
@@ -31,6 +44,17 @@ class Remembers(Who):
     def receive(self, text=None, **kwargs):
         session = self.message.http_session
         self.send(f"{self.message.user.username or 'nobody'} {session.get('visited')}")
+
+
+class HttpOnly(WebsocketConsumer):
+    """Knows the user at the connect only."""
+
+    def get_handler(self, message, **kwargs):
+        handler = super().get_handler(message, **kwargs)
+        return http_session_user(handler) if message.channel_name == "websocket.connect" else handler
+
+    def receive(self, text=None, **kwargs):
+        self.send(text)
 
 
 class AsyncWho(WebsocketConsumer):
@@ -51,6 +75,7 @@ channel_routing = [
     Who.as_route(path="^/who/"),
     Remembers.as_route(path="^/remembers/"),
     AsyncWho.as_route(path="^/awho/"),
+    HttpOnly.as_route(path="^/http-only/"),
 ]
 
 MOVED = {"how": "update", "password": "new"}
@@ -71,6 +96,75 @@ def browser(port):
 
 def ada():
     return User.objects.get(username="ada")
+
+
+ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_of_sessions(engine, request, settings, tmp_path, transactional_db):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    browser = request.getfixturevalue("browser")
+    laptop, phone = browser().login("ada"), browser().login("ada")
+    phone.post("visit")  # in signed cookies two sessions are one as long as they hold the same
+    with laptop.open() as one, phone.open() as other:
+        laptop.post("password", **MOVED)
+        assert how_closed(other) == (1008, "password changed")
+        assert ask(one) == "ada"
+        laptop.post("logout")
+        assert how_closed(one) == (1008, "logged out")
+
+
+def test_channel_sessions_in_a_django_engine(browser, settings):
+    settings.CHANNEL_SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    settings.CHANNEL_USER_MAX_AGE = 0
+    laptop = browser().login("ada")
+    with laptop.open() as socket:
+        laptop.post("password", **MOVED)
+        assert ask(socket) == "ada"
+
+
+def test_a_socket_without_a_channel_session_stays_too(browser):
+    laptop = browser().login("ada")
+    with laptop.open("http-only/") as socket:
+        laptop.post("password", **MOVED)
+        assert ask(socket, "hi") == "hi"
+        laptop.post("logout")
+        assert how_closed(socket) == (1008, "logged out")
+
+
+def test_a_logout_of_the_connection_only_closes_nothing(browser):
+    with browser().login("ada").open() as socket:
+        assert [ask(socket, text) for text in ("logout", "who")] == ["ada", "nobody"]
+
+
+def test_a_consumer_that_disconnects_its_user_has_answered_before(browser):
+    laptop, phone = browser().login("ada"), browser().login("ada")
+    with laptop.open() as one, phone.open() as two:
+        assert ask(one, "kick") == "ada"
+        assert [how_closed(one), how_closed(two)] == [(4001, "kicked")] * 2
+
+
+def test_requests_that_another_server_runs(browser, client):
+    """Django's test client, which Fairway knows nothing of, is such a server; so it knows no acting session."""
+    laptop, phone = browser().login("ada"), browser().login("ada")
+    client.cookies.load(laptop.cookies)
+    with laptop.open() as one, phone.open() as other:
+        client.post("/logout/")
+        assert how_closed(one) == (1008, "logged out")
+        assert ask(other) == "ada"
+        client.post("/login/", {"name": "ada", "password": "secret"})
+        client.post("/password/", MOVED)
+        assert how_closed(other) == (1008, "password changed")
+
+
+def test_another_login_at_another_server(browser, client):
+    laptop = browser().login("ada")
+    client.cookies.load(laptop.cookies)
+    with laptop.open() as socket:
+        client.post("/login/", {"name": "bob", "password": "secret"})
+        assert how_closed(socket) == (1008, "logged out")
 
 
 def test_a_logout_closes_the_sockets_of_its_session_and_no_other(browser):
@@ -195,8 +289,8 @@ def leave(user):
     return user
 
 
-def give_new_password(user):
-    user.set_password("new")
+def give_new_password(user, password="new"):
+    user.set_password(password)
     user.save()
 
 
@@ -279,6 +373,27 @@ def test_a_layer_that_cannot_be_reached_breaks_neither_save_nor_logout(browser, 
         assert "(password changed) may still be open, on the layer 'default' of CHANNEL_LAYERS" in caplog.text
 
 
+def test_through_a_hub_and_when_it_is_gone(settings, transactional_db, tmp_path, caplog):
+    User.objects.create_user("ada", password="secret")
+    layer = {"BACKEND": "fairway.layers.LocalLayer", "CONFIG": {"path": str(tmp_path / "hub"), "wait": 0.1}}
+    with (
+        HubThread(tmp_path / "hub") as hub,
+        serving(settings, f"{__name__}.channel_routing", layer) as port,
+    ):
+        laptop, phone = Browser(port).login("ada"), Browser(port).login("ada")
+        with laptop.open() as one, phone.open() as other:
+            assert laptop.post("password", **MOVED) == 200
+            assert how_closed(other) == (1008, "password changed")
+            assert ask(one) == "ada"
+            hub.stop()
+            give_new_password(ada(), "newer")
+            assert ada().check_password("newer")
+            assert "(password changed) may still be open, on the layer 'default'" in caplog.text
+            hub.start()
+            disconnect_user(ada())
+            assert how_closed(one) == (1008, "")
+
+
 def test_each_layer_is_told_whatever_the_one_before_it_did(db, settings, caplog):
     user = User.objects.create_user("ada")
     settings.INSTALLED_APPS = ["fairway", *settings.INSTALLED_APPS]
@@ -292,6 +407,55 @@ def test_each_layer_is_told_whatever_the_one_before_it_did(db, settings, caplog)
     assert [reader.receive(5) is not None for reader in readers] == [True, True]
     assert "may still be open, on the layer 'wrong'" in caplog.text
     channel_layers.clear()
+
+
+def test_a_server_that_does_not_say_who_is_whose_is_told_to_close_all(db, caplog):
+    user = User.objects.create_user("ada")
+    layer = MemoryLayer()
+    layer.answer_timeout = 0.01
+    inbox = layer.inbox([SOCKETS], lambda: None)  # and nobody answers what it is asked
+    layer.group_add(user_group(user.pk), CLIENT)
+    changes._close_others(Login.of(user), ConnectionSession(CLIENT, None), layer)
+    closed = [item for item in inbox.drain() if isinstance(item, GroupFrame)]
+    assert [(item.group, decode_message(item.body)["reason"]) for item in closed] == [
+        (user_group(user.pk), "password changed")
+    ]
+    assert "closing all sockets of user" in caplog.text
+    layer.close()
+
+
+def test_a_user_who_is_gone_is_not_compared(db, settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer"}}
+    changes.connect_receivers()
+    user = User.objects.create_user("ada")
+    User.objects.all()._raw_delete("default")
+    give_new_password(user)
+    assert User.objects.get().check_password("new")
+
+
+class Tokened(AbstractUser):
+    class Meta:
+        abstract = True
+
+    def get_session_auth_hash(self):
+        return self.token
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "expected"),
+    [
+        (User, None, True),
+        (User, ["password", "email"], True),
+        (User, ["is_active"], True),
+        (User, ["email"], False),
+        (User, [], False),
+        (Tokened, ["token"], True),
+        (Tokened, ["last_login"], False),
+        (object, ["email"], False),
+    ],
+)
+def test_fields_that_may_end_a_login(model, fields, expected):
+    assert changes._may_matter(model, fields) is expected
 
 
 def test_without_layers_a_save_asks_nothing(db, settings, django_assert_num_queries):

@@ -99,6 +99,8 @@ async def test_a_coroutine_notes_the_same(layer):
     assert layer.group_channels(session_group(key)) == ["somebody"]
     assert (await message.astate())["fairway.login"] == session_group(key)
     await anote_login(connecting(layer, "other"), AnonymousUser(), key)
+    await anote_login(connecting(layer, "keyless"), user, None)
+    assert layer.group_channels(user_group(user.pk)) == ["somebody", "keyless"]
     assert layer.group_channels(session_group(key)) == ["somebody"]
 
 
