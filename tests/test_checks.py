@@ -83,7 +83,7 @@ def test_all_aliases_are_checked(settings):
     ]
 
 
-def test_djangos_command_runs_them(settings):
+def test_djangos_command_runs_them(settings, db):
     settings.CHANNEL_LAYERS = {"a": {}}
 
     with pytest.raises(SystemCheckError, match=r"fairway\.E001"):
