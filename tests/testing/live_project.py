@@ -10,6 +10,9 @@ from textwrap import dedent
 
 import pytest
 
+PATIENCE = 180
+"""Seconds for the tests of a project."""
+
 SETTINGS = """
 from pathlib import Path
 
@@ -124,7 +127,7 @@ class LiveProject:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=55,
+            timeout=PATIENCE - 5,
             check=False,
         )
 

@@ -2,9 +2,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from fairway.testing.live_server import LiveServer, check_project
-from tests.testing.live_project import live_project
+from tests.testing.live_project import PATIENCE, live_project
 
 __all__ = ["live_project"]
+
+pytestmark = pytest.mark.timeout(PATIENCE)
 
 LAYER = {"URL": "local://", "ROUTING": []}
 

@@ -5,9 +5,11 @@ from importlib.metadata import entry_points
 import pytest
 
 from tests.support.processes import ROOT
-from tests.testing.live_project import live_project
+from tests.testing.live_project import PATIENCE, live_project
 
 __all__ = ["live_project"]
+
+pytestmark = pytest.mark.timeout(PATIENCE)
 
 TESTS = """
 import pytest
