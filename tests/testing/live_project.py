@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SECRET_KEY = "x"
 USE_TZ = True
-INSTALLED_APPS = ["fairway", "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.staticfiles"]
+INSTALLED_APPS = ["fairway"]
+INSTALLED_APPS += [f"django.contrib.{app}" for app in ("contenttypes", "auth", "sessions", "staticfiles")]
 ROOT_URLCONF = "urls"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [HERE / "assets"]
