@@ -147,8 +147,8 @@ def serving(settings: object, routing: str, layer_setting: dict[str, object] = M
     try:
         yield server.bound[0][1]
     finally:
-        worker.stop(5)
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        worker.stop(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

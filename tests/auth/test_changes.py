@@ -1,5 +1,6 @@
 """What a logout, a login, a new password and the end of an account do to sockets, seen by real browsers' sockets."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from fairway.auth.acting import ConnectionSession, Login
 from fairway.auth.logins import user_group
 from fairway.broker.effects import GroupFrame
 from fairway.consumers import WebsocketConsumer
+from fairway.errors import LayerUnavailable
 from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
 from tests.auth.live import Browser, ask, how_closed, serving
@@ -363,14 +365,25 @@ def test_a_save_that_fails_says_nothing_to_the_next(browser):
         assert ask(socket) == "ada"
 
 
-def test_a_layer_that_cannot_be_reached_breaks_neither_save_nor_logout(browser, settings, caplog):
-    laptop = browser().login("ada")
-    with laptop.open() as socket:
-        assert ask(socket) == "ada"
-        channel_layers["default"].close()
-        give_new_password(ada())
-        assert "sockets of user" in caplog.text
-        assert "(password changed) may still be open, on the layer 'default' of CHANNEL_LAYERS" in caplog.text
+def test_a_layer_that_cannot_be_reached_breaks_neither_save_nor_logout(transactional_db, settings, client, caplog):
+    settings.INSTALLED_APPS = ["fairway", *settings.INSTALLED_APPS]
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer"}}
+    user = User.objects.create_user("ada")
+    channel_layers["default"].close()
+    client.force_login(user)
+    client.logout()
+    assert client.session.get("_auth_user_id") is None
+    give_new_password(user)
+    pk = user.pk
+    user.delete()
+    for what in ("a session that was logged out", f"user {pk} (password changed)", f"user {pk} (account deleted)"):
+        assert f"sockets of {what} may still be open, on the layer 'default' of CHANNEL_LAYERS" in caplog.text
+    channel_layers.clear()
+
+
+def members_of(user):
+    with contextlib.suppress(LayerUnavailable):
+        return channel_layers["default"].group_channels(user_group(user.pk))
 
 
 def test_through_a_hub_and_when_it_is_gone(settings, transactional_db, tmp_path, caplog):
@@ -390,6 +403,7 @@ def test_through_a_hub_and_when_it_is_gone(settings, transactional_db, tmp_path,
             assert ada().check_password("newer")
             assert "(password changed) may still be open, on the layer 'default'" in caplog.text
             hub.start()
+            wait_until(lambda: members_of(ada()), "the server to announce its members again")
             disconnect_user(ada())
             assert how_closed(one) == (1008, "")
 
