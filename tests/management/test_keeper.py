@@ -20,11 +20,11 @@ def end(*args):
     if "{kind}" != "deaf":
         sys.exit(0)
 signal.signal(signal.SIGTERM, end)
+if "{kind}" not in ("broken", "never ready"):
+    notifier.ready()
 print(f"child {{os.getpid()}}\\n", end="", flush=True)
 if "{kind}" == "broken":
     sys.exit(7)
-if "{kind}" != "never ready":
-    notifier.ready()
 notifier.when_supervisor_dies(lambda: os._exit(0))
 while True:
     time.sleep(0.01)

@@ -39,7 +39,7 @@ __all__ = [
     "upgrade",
 ]
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 CHANNELS = ("websocket.connect", "websocket.receive", "websocket.event", "websocket.disconnect", "http.request")
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 

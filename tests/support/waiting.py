@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 INTERVAL = 0.005
 
 Result = TypeVar("Result")
