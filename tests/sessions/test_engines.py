@@ -117,6 +117,17 @@ def db_engine(settings, transactional_db):
     settings.CHANNEL_SESSION_ENGINE = f"{BACKENDS}.db"
 
 
+async def test_a_coroutine_reads_and_saves_any_connection_s(engine, message):
+    session = await aopen_session(message)
+    await session.aset("room", "blue")
+    await session.asave()
+    elsewhere = session_for_reply_channel(CLIENT)
+    assert await elsewhere.aget("room") == "blue"
+    await elsewhere.aset("room", "red")
+    await elsewhere.asave()
+    assert (await aopen_session(message))["room"] == "red"
+
+
 def test_other_code_reads_it_with_django_s_own_store(db_engine, message):
     session = open_session(message)
     session["room"] = "blue"

@@ -19,8 +19,7 @@ from fairway.worker.outbox import current_outbox
 def session_for_reply_channel(reply_channel: str, channel_layer: Layer | None = None) -> SessionBase:
     """Return the channel session of a connection: what views and tasks read and save it by.
 
-    A store in a Django engine is loaded; one in the connection's state loads when it is looked at, and its `aget`,
-    `aset` and `asave` never block. Nothing is created or saved.
+    It loads when it is looked at, and is not saved by itself; `aget`, `aset` and `asave` never block.
 
     Parameters:
         reply_channel: the connection.
@@ -33,9 +32,7 @@ def session_for_reply_channel(reply_channel: str, channel_layer: Layer | None = 
     engine = configured_engine()
     if engine is None:
         return _state_session(reply_channel, channel_layer)
-    session = engine(session_key_for(reply_channel))
-    session.keys()
-    return session
+    return engine(session_key_for(reply_channel))
 
 
 def open_session(message: Message) -> SessionBase:
