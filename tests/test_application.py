@@ -73,6 +73,15 @@ def test_a_consumer_may_end_with_an_act(is_async):
         assert chain.receive("hi") == [{"close": True if is_async else 4001}]
 
 
+def test_the_consumer_of_another_channel_may_close_the_socket_that_its_message_names():
+    def close(message):
+        raise WebsocketCloseException(4001)
+
+    with Chain([route("work", close)]) as chain:
+        chain.run("work", {})
+        assert chain.frames() == [{"close": 4001}]
+
+
 def test_a_coroutine_in_disguise_is_awaited():
     with Chain([route("websocket.receive", lambda message, **kwargs: aecho(message))]) as chain:
         assert chain.receive("hi") == [{"text": "hi"}]

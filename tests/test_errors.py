@@ -104,6 +104,8 @@ def test_a_consumer_may_close_with_no_other_code(code):
 def test_only_a_websocket_is_closed():
     with pytest.raises(ValueError, match="this message came on 'work'"):
         WebsocketCloseException().run(Message({"reply_channel": "x"}, "work", None))
+    with pytest.raises(ValueError, match="this message came on 'work'"):
+        WebsocketCloseException().run(Message({}, "work", None))
 
 
 def test_the_base_has_no_act():

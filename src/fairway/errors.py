@@ -246,15 +246,18 @@ class WebsocketCloseException(ChannelSocketException):
         self._code = code
 
     def run(self, message: Any) -> None:
-        """Send the close.
+        """Send the close. It may also end the consumer of a channel of your own, whose message names the socket.
 
         Raises:
             ValueError: the message is not one of a WebSocket.
         """
-        if not str(message.channel_name).startswith("websocket.") or message.reply_channel is None:
+        reply_channel = message.reply_channel
+        # A message of the server's tells by its channel, any other by the name that the server gave the socket.
+        names = [str(message.channel_name), str(reply_channel)]
+        if reply_channel is None or not any(name.startswith("websocket.") for name in names):
             msg = f"only a WebSocket can be closed, and this message came on {message.channel_name!r}"
             raise ValueError(msg)
-        message.reply_channel.send({"close": self._code or True})
+        reply_channel.send({"close": self._code or True})
 
 
 class ResponseLater(Decision):
