@@ -57,6 +57,16 @@ def password_view(request):
     return HttpResponse("changed")
 
 
+def cycle_view(request):
+    request.session.cycle_key()
+    return HttpResponse("cycled", status=500 if request.POST.get("how") == "fail" else 200)
+
+
+def flush_view(request):
+    request.session.flush()
+    return HttpResponse("flushed")
+
+
 def reset_view(request):
     """Set somebody's password, as an administrator does."""
     user = get_user_model().objects.get(username=request.POST["name"])
@@ -71,6 +81,8 @@ urlpatterns = [
     path("logout/", logout_view),
     path("password/", password_view),
     path("reset/", reset_view),
+    path("cycle/", cycle_view),
+    path("flush/", flush_view),
 ]
 
 

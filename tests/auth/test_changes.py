@@ -114,6 +114,7 @@ def test_engines_of_sessions(engine, request, settings, tmp_path, transactional_
         laptop.post("password", **MOVED)
         assert how_closed(other) == (1008, "password changed")
         assert ask(one) == "ada"
+        laptop.post("visit")
         laptop.post("logout")
         assert how_closed(one) == (1008, "logged out")
 
@@ -264,6 +265,32 @@ def test_another_login_in_the_same_browser_closes_what_the_first_has_opened(brow
         assert how_closed(socket) == (1008, "logged out")
     with laptop.open() as socket:
         assert ask(socket) == "bob"
+
+
+def test_sockets_follow_their_session_to_another_key(browser, settings):
+    settings.CHANNEL_USER_MAX_AGE = 0
+    laptop = browser().login("ada")
+    laptop.post("visit")
+    with laptop.open("remembers/") as socket:
+        before = laptop.session_key
+        laptop.post("cycle")
+        assert laptop.session_key != before
+        assert ask(socket) == "ada True"
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
+        before = laptop.session_key
+        laptop.post("visit")
+        assert laptop.session_key != before
+        assert ask(socket) == "ada True"
+        laptop.post("logout")
+        assert how_closed(socket) == (1008, "logged out")
+
+
+@pytest.mark.parametrize(("view", "form"), [("flush", {}), ("cycle", {"how": "fail"})])
+def test_a_session_that_ends_without_a_word_takes_its_sockets_along(browser, view, form):
+    laptop = browser().login("ada")
+    with laptop.open() as socket:
+        laptop.post(view, **form)
+        assert how_closed(socket) == (1008, "logged out")
 
 
 def test_a_second_login_of_the_same_user_changes_nothing(browser):

@@ -2,11 +2,12 @@
 
 import contextlib
 
+import pytest
 from asgiref.sync import sync_to_async
 from django.http import HttpResponse
 from django.urls import path
 
-from fairway.http.current import call_when_answered, current_request
+from fairway.http.current import call_when_answered, current_request, observers
 from tests.http.exchange import Site
 
 seen = []
@@ -83,3 +84,20 @@ def test_a_call_that_fails_costs_neither_the_response_nor_the_next_call(settings
 
 def test_a_view_that_fails_leaves_nothing_behind(settings, caplog):
     assert ask(settings, "/broken/").status == 500
+
+
+@pytest.fixture
+def observed():
+    def observe(request, response):
+        note(f"observed {response.status_code}")
+
+    observers.append(observe)
+    yield
+    observers.remove(observe)
+
+
+def test_observers_come_last_and_see_every_request(settings, observed, caplog):
+    ask(settings, "/view/")
+    assert [what for what, _ in seen][-2:] == ["answered again", "observed 200"]
+    ask(settings, "/broken/")
+    assert [what for what, _ in seen] == ["before", "after", "observed 500"]

@@ -1,7 +1,8 @@
 """Whose session it is that changes a password here, and its sockets: they stay if the session does.
 
 It is known in a request that Fairway runs, and in a consumer of a connection. Whether it goes on can be seen when the
-request is over: `update_session_auth_hash`, or a login, gives it a new key and the new hash.
+request is over: `update_session_auth_hash`, or a login, gives it the new hash and a new key. To that key its sockets
+follow it (`follow_session`), as to any other that it is given: Django does so without a word when `SECRET_KEY` changes.
 """
 
 from collections.abc import Collection
@@ -9,10 +10,10 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.utils.crypto import constant_time_compare
 
-from fairway.auth.logins import STATE_KEY, close_channels, hash_of, session_group, user_group
+from fairway.auth.logins import LOGGED_OUT, STATE_KEY, close_channels, hash_of, session_group, user_group
 from fairway.broker.effects import SaveState
 from fairway.http.current import call_when_answered, current_request
 from fairway.layers.base import Layer
@@ -72,21 +73,45 @@ class RequestSession:
         return {channel for key in self._keys for channel in layer.group_channels(session_group(key))}
 
     def keep(self, layer: Layer, channels: Collection[str], login: Login) -> None:
-        """When the request is over, take the sockets to the session's new key; close them if it has not lived on."""
+        """When the request is over, let the sockets go on; close them if the session has not lived on."""
         call_when_answered(self._request, partial(self._settle, layer, channels, login))
 
     def _settle(self, layer: Layer, channels: Collection[str], login: Login) -> None:
         key = self._request.session.session_key
-        # What is stored counts: a request that failed has not saved its session.
-        stored: Any = open_http_session(key) if key else {}
-        lives_on = stored.get(SESSION_KEY) == login.id
-        if not lives_on or not constant_time_compare(stored.get(HASH_SESSION_KEY, ""), login.hash):
+        found = stored_login(key)
+        if found is None or found.id != login.id or not constant_time_compare(found.hash, login.hash):
             close_channels(layer, channels, "session ended")
-            return
-        for channel in channels:
-            layer.group_add(session_group(key), channel)
-            _renew(layer, channel, login, key)
-            dispatch_effect(SaveState(channel, {STATE_KEY: pack_value(session_group(key), STATE_KEY)}), layer)
+        elif key in self._keys:  # else `follow_session` does it
+            for channel in channels:
+                _renew(layer, channel, login)
+
+
+def follow_session(old: str, new: str | None, layer: Layer) -> None:
+    """Take the sockets of a session to its new key.
+
+    Those of another user are closed, and all of them when nobody is logged in there: their session has ended.
+    """
+    members = set(layer.group_channels(session_group(old)))
+    login = stored_login(new) if members else None
+    if new is None or login is None:
+        close_channels(layer, members, LOGGED_OUT)
+        return
+    same = members.intersection(layer.group_channels(login.group))
+    close_channels(layer, members - same, LOGGED_OUT)
+    group = session_group(new)
+    for channel in same:
+        layer.group_add(group, channel)
+        _renew(layer, channel, login, new)
+        dispatch_effect(SaveState(channel, {STATE_KEY: pack_value(group, STATE_KEY)}), layer)
+
+
+def stored_login(session_key: str | None) -> Login | None:
+    """Return who is logged in to an HTTP session, as it is stored: a request that failed has not saved its own."""
+    stored = open_http_session(session_key) if session_key else None
+    if stored is None or not stored.get(SESSION_KEY):
+        return None
+    pk = get_user_model()._meta.pk.to_python(stored[SESSION_KEY])  # noqa: SLF001  Django documents it
+    return Login(user_group(pk), stored[SESSION_KEY], stored.get(HASH_SESSION_KEY, ""))
 
 
 class ConnectionSession:

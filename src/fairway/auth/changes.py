@@ -27,11 +27,11 @@ from django.db import router
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.utils.crypto import constant_time_compare
 
-from fairway.auth.acting import Acting, Login, RequestSession, acting_session, cookie_of, http_keys
-from fairway.auth.logins import close_channels, close_group, hash_of, session_group, when_committed
+from fairway.auth.acting import Acting, Login, acting_session, cookie_of, follow_session, http_keys
+from fairway.auth.logins import LOGGED_OUT, close_channels, close_group, hash_of, session_group, when_committed
 from fairway.conf import channel_layers, read_channel_layers
 from fairway.errors import LayerUnavailable
-from fairway.http.current import current_request
+from fairway.http.current import current_request, observers
 from fairway.layers.base import Layer
 from fairway.sessions.decorators import open_http_session
 
@@ -41,7 +41,6 @@ _MARK = "_fairway_reason"
 """Where a user object carries from `pre_save` to `post_save` why its sockets will be closed."""
 
 # Told to the clients.
-LOGGED_OUT = "logged out"
 PASSWORD = "password changed"  # noqa: S105  none
 DEACTIVATED = "account deactivated"
 DELETED = "account deleted"
@@ -51,6 +50,8 @@ def connect_receivers() -> None:
     """Watch logins, logouts, and the user model with all that derive from it. Repeatable."""
     user_logged_in.connect(_after_login, dispatch_uid="fairway.auth.changes")
     user_logged_out.connect(_at_logout, dispatch_uid="fairway.auth.changes")
+    if _after_request not in observers:
+        observers.append(_after_request)
     # Each by its name: a receiver for the deletion of any model would cost every model its fast deletes.
     for model in apps.get_models():
         if issubclass(model, get_user_model()):
@@ -69,31 +70,35 @@ def _at_logout(*, request: Any, user: Any, **_kwargs: Any) -> None:
         # Django is about to delete the session. A client that comes back at once must not find it, so it goes first.
         for key in keys:
             open_http_session(key).delete()
-            _on_each_layer("the sockets of a session that was logged out", _closing(session_group(key), LOGGED_OUT))
+            _on_each_layer("sockets of a session that was logged out", _closing(session_group(key), LOGGED_OUT))
 
     if keys and read_channel_layers():
         when_committed(router.db_for_write(get_user_model() if user is None else type(user)), close)
 
 
 def _after_login(*, request: Any, user: Any, **_kwargs: Any) -> None:
-    """Close what was opened in the session that the login has ended: another user's, or one with an old password."""
+    """Close what was opened in the session that the login has ended: another user's, or one with an old password.
+
+    In a request that Fairway runs, the end of the request tells more.
+    """
     old = cookie_of(request)
-    if old is None or old not in http_keys(request) or old == request.session.session_key:
+    if current_request.get() is not None or old not in http_keys(request) or old == request.session.session_key:
         return
-    here = current_request.get()
-    acting = RequestSession(here) if here is not None else None
-    login = Login.of(user)
-
-    def close(layer: Layer) -> None:
-        doomed = set(layer.group_channels(session_group(old)))
-        if doomed and acting is not None:
-            same = doomed.intersection(layer.group_channels(login.group))
-            acting.keep(layer, same, login)
-            doomed -= same
-        close_channels(layer, doomed, LOGGED_OUT)
-
-    what = "the sockets of a session that a login has ended"
+    close = _closing(session_group(old), LOGGED_OUT)
+    what = "sockets of a session that a login has ended"
     when_committed(router.db_for_write(type(user)), partial(_on_each_layer, what, close))
+
+
+def _after_request(request: Any, response: Any) -> None:
+    """Let the sockets follow their session, if it has got another key or has ended."""
+    session = getattr(request, "session", None)
+    if session is None or not session.modified:
+        return
+    old, new = cookie_of(request), session.session_key
+    if old and old != new:
+        if response.status_code >= 500:
+            new = None  # Django has not told the browser
+        _on_each_layer("sockets of a session that has changed its key", partial(follow_session, old, new))
 
 
 # --- users ------------------------------------------------------------------------------------------------------------

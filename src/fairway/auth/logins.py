@@ -30,6 +30,9 @@ from fairway.worker.outbox import adispatch_effect, dispatch_effect
 POLICY_VIOLATION = 1008
 """Close code (RFC 6455, 7.4.1): what is allowed no more."""
 
+LOGGED_OUT = "logged out"
+"""What the client is told when its session has ended."""
+
 STATE_KEY = "fairway.login"
 """Where the group of its session stands in a connection's state."""
 

@@ -18,7 +18,7 @@ from django.http import FileResponse, HttpResponse, HttpResponseBadRequest, Http
 from django.urls import set_script_prefix
 
 from fairway.errors import RequestAborted, RequestTimeout, ResponseLater
-from fairway.http.current import current_request, was_answered
+from fairway.http.current import current_request, observers, was_answered
 from fairway.http.request import AsgiRequest, script_name
 from fairway.http.response import CHUNK_SIZE, ReplyMessage, chunk_bytes, encode_head, encode_response
 
@@ -111,8 +111,8 @@ class AsgiHandler(BaseHandler):
             text = traceback.format_exc() if settings.DEBUG else "Internal Server Error"
             return HttpResponseServerError(text, content_type="text/plain")
         else:
-            if request.when_answered:
-                was_answered(request)
+            if observers or request.when_answered:
+                was_answered(request, response)
             return response
         finally:
             current_request.reset(token)
