@@ -13,7 +13,7 @@ from fairway.binding.websockets import WebsocketBinding
 class WebsocketBindingWithMembers(WebsocketBinding):
     """Adds members of the object to the data: `send_members = ["get_absolute_url", "author.username"]`."""
 
-    model = None
+    model: ClassVar[type[Model] | str | None] = None
 
     send_members: ClassVar[Iterable[str]] = []
     """Paths of attributes. What is callable is called. In the data, dots are written as two underscores."""

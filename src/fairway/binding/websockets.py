@@ -20,7 +20,7 @@ from fairway.channel import Group, Message
 class WebsocketBinding(Binding):
     """Tells WebSockets of the changes of a model, and takes changes from them."""
 
-    model = None
+    model: ClassVar[type[Model] | str | None] = None
 
     strict_ordering: ClassVar[bool] = False
     """Kept as a name: a connection's messages are always handled in order."""
