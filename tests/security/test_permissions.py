@@ -1,6 +1,7 @@
 """Who may talk to a consumer: real browsers' sockets, to functions, methods and classes, with async and without."""
 
 import http.client
+import json
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
@@ -9,7 +10,7 @@ from websockets.exceptions import InvalidStatus
 
 from fairway import Group, Message, channel_layers, include, route
 from fairway.auth import channel_session_user
-from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketConsumer
+from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from fairway.errors import DenyConnection
 from fairway.layers.codec import decode_message
 from fairway.security import login_required, permission_required, user_passes_test
@@ -125,6 +126,16 @@ FORMS = {
 }
 
 
+@login_required
+class Secret(JsonWebsocketConsumer):
+    def receive(self, content, multiplexer=None, **kwargs):
+        multiplexer.send(self.message.user.username)
+
+
+class Streams(WebsocketDemultiplexer):
+    consumers = {"secret": Secret, "echo": lambda message, multiplexer: None}
+
+
 def page(message):
     message.reply_channel.send({"status": 200, "content": message.user.username.encode()})
 
@@ -135,6 +146,8 @@ channel_routing = [
         for name, rule in RULES.items()
         for kind, form in FORMS.items()
     ),
+    Streams.as_route(path="^/streams/"),
+    Streams.as_route(path="^/streams-of-users/", attrs={"http_user": True}),
     route("http.request", login_required(page), path="^/page/"),
 ]
 
@@ -208,6 +221,19 @@ def test_typed_messages_of_a_group_are_guarded_too(port):
         assert socket.recv(5) == "heard it"
         change_login("login")
         Group("joined").send({"type": "room.shout"})
+        assert how_closed(socket) == (1008, "login required")
+
+
+@pytest.mark.parametrize("where", ["streams/", "streams-of-users/"])
+def test_a_guarded_stream_guards_its_socket(port, where):
+    with pytest.raises(InvalidStatus) as refused:
+        Browser(port).open(where)
+    assert refused.value.response.status_code == 403
+    with Browser(port).login("ada").open(where) as socket:
+        frame = '{"stream": "secret", "payload": {}}'
+        assert json.loads(ask(socket, frame)) == {"stream": "secret", "payload": "ada"}
+        change_login("login")
+        socket.send(frame)
         assert how_closed(socket) == (1008, "login required")
 
 

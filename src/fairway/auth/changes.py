@@ -21,7 +21,6 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import router
 from django.db.models.signals import post_delete, post_save, pre_save
@@ -145,6 +144,8 @@ def _may_matter(model: Any, update_fields: Any) -> bool:
     """Say whether saving these fields may end a login. Only a model with a hash of its own can tell of others."""
     if update_fields is None or not {"password", "is_active"}.isdisjoint(update_fields):
         return True
+    from django.contrib.auth.base_user import AbstractBaseUser
+
     usual = AbstractBaseUser.get_session_auth_hash
     return getattr(model, "get_session_auth_hash", usual) is not usual and set(update_fields) != {"last_login"}
 
