@@ -36,8 +36,8 @@ class Site:
         subprocess.run([sys.executable, MANAGE, *arguments], check=True, env={**os.environ, **self._env})
 
     def in_shell(self, code: str) -> None:
-        """Run code in `manage.py shell`."""
-        self.manage("shell", "-c", f"from liveblog.models import *; from django.contrib.auth.models import *; {code}")
+        """Run code in `manage.py shell`, which knows the models by itself."""
+        self.manage("shell", "--command", code)
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Program]:

@@ -107,13 +107,13 @@ def test_the_chat_with_users_works_when_pasted(reader, program, browser) -> None
     expect(other_tab.locator("#log")).to_have_text("* grace came in\n")
     grace.get_by_role("button", name="Log out").click()
     expect(other_tab.locator("#log")).to_contain_text("* disconnected: logged out")
-    expect(ada.locator("#log")).to_contain_text("* grace left, having said 1 lines")
+    expect(ada.locator("#log")).to_contain_text("* grace left; lines said: 1")
     refusal = grace.evaluate("new Promise(r => { new WebSocket(`ws://${location.host}/ws/lobby/`).onclose = r })")
     assert refusal is not None
     assert "WebSocket REJECT /ws/lobby/" in program.output()
 
     consumers = reader.project / "mysite" / "consumers.py"
-    edit(program, consumers, consumers.read_text().replace('"you" if', '"myself" if'))
+    edit(program, consumers, consumers.read_text().replace("'you' if", "'myself' if"))
     say(ada, "Still here")
     expect(ada.locator("#log")).to_contain_text("myself: Still here")
     reader.run(next(command for command in commands() if "disconnect_user" in command))
