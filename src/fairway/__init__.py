@@ -4,8 +4,9 @@ The names below are the public face. Each is imported when it is first asked for
 nothing and pulls in no Django.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fairway.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fairway.channel import Channel, Group, Message
@@ -39,15 +40,4 @@ __all__ = [
     "route_class",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(globals(), _HOMES)

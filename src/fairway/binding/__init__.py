@@ -1,6 +1,8 @@
 """Models bound to clients: a saved object is sent to the groups that may see it, and clients may change it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fairway.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fairway.binding.base import CREATE, DELETE, UPDATE, Binding, BindingMetaclass
@@ -17,16 +19,14 @@ __all__ = [
     "WebsocketBindingWithMembers",
 ]
 
-_HOMES = {"WebsocketBinding": "websockets", "WebsocketBindingWithMembers": "members"}
+_HOMES = {
+    "CREATE": "fairway.binding.changes",
+    "DELETE": "fairway.binding.changes",
+    "UPDATE": "fairway.binding.changes",
+    "Binding": "fairway.binding.base",
+    "BindingMetaclass": "fairway.binding.base",
+    "WebsocketBinding": "fairway.binding.websockets",
+    "WebsocketBindingWithMembers": "fairway.binding.members",
+}
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    from importlib import import_module
-
-    value = getattr(import_module(f"fairway.binding.{_HOMES.get(name, 'base')}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(globals(), _HOMES)

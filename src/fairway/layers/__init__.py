@@ -1,7 +1,8 @@
 """Channel layers: the contract (`base`), and the backends, each imported when it is named."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fairway.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fairway.layers.hub.client import LocalLayer
@@ -11,11 +12,4 @@ _HOMES = {"LocalLayer": "fairway.layers.hub.client", "MemoryLayer": "fairway.lay
 
 __all__ = ["LocalLayer", "MemoryLayer"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__, __dir__ = lazy_names(globals(), _HOMES)
