@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
 
@@ -138,3 +139,9 @@ def live_project(tmp_path: Path) -> Iterator[Callable[[str], LiveProject]]:
     """Makes the project; its argument is the text of its tests. The path of a socket must be short."""
     with tempfile.TemporaryDirectory(prefix="live-", dir="/tmp") as short:
         yield lambda tests: LiveProject(tmp_path, Path(short), tests)
+
+
+def plugin_options() -> list[str]:
+    """What pytest is told, so that it has our fixtures: an environment that was made earlier may not know of them."""
+    found = {point.value for point in entry_points(group="pytest11")}
+    return [] if "fairway.testing.plugin" in found else ["-p", "fairway.testing.plugin"]

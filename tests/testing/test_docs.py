@@ -6,7 +6,7 @@ import pytest
 
 from fairway.testing import ChannelLiveServerTestCase, Client, WSClient
 from tests.support.processes import ROOT
-from tests.testing.live_project import PATIENCE, live_project
+from tests.testing.live_project import PATIENCE, live_project, plugin_options
 
 __all__ = ["live_project"]
 
@@ -20,7 +20,7 @@ def test_what_the_how_to_shows_runs_when_it_is_pasted(live_project):
     project = live_project("".join(tests))
     project.write("routing.py", routing)
     project.write("settings.py", (project.folder / "settings.py").read_text() + databases)
-    done = project.run("pytest", "-q", "-p", "no:cacheprovider", "tests.py")
+    done = project.run("pytest", "-q", "-p", "no:cacheprovider", *plugin_options(), "tests.py")
     assert "6 passed" in done.stdout, done.stdout
 
 

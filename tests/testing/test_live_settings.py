@@ -13,17 +13,19 @@ from fairway.testing.live_settings import DjangoSnapshot, take_snapshot
 from tests.support.processes import ROOT
 
 RESTORE = """
+import pathlib
 import sys
 import msgspec
 from fairway.testing.live_settings import DjangoSnapshot
 
-msgspec.msgpack.decode(open(sys.argv[1], "rb").read(), type=DjangoSnapshot).restore()
+msgspec.msgpack.decode(pathlib.Path(sys.argv[1]).read_bytes(), type=DjangoSnapshot).restore()
 from django.conf import settings
 from django.db import connection
 {}
 """
 
 CONFIGURED = """
+import pathlib
 import sys
 import django
 import msgspec
@@ -32,7 +34,7 @@ from fairway.testing.live_settings import take_snapshot
 
 settings.configure(INSTALLED_APPS=["fairway"], GREETING="configured", USE_TZ=True)
 django.setup()
-open(sys.argv[1], "wb").write(msgspec.msgpack.encode(take_snapshot()))
+pathlib.Path(sys.argv[1]).write_bytes(msgspec.msgpack.encode(take_snapshot()))
 """
 
 
@@ -64,7 +66,7 @@ def test_what_was_deleted_is_missing_and_what_came_back_is_there(tmp_path):
 
 
 def test_what_the_test_runner_assigned_arrives(tmp_path):
-    assert restored(tmp_path / "s", "settings.EMAIL_BACKEND") == "django.core.mail.backends.locmem.EmailBackend"
+    assert restored(tmp_path / "s", "settings.ALLOWED_HOSTS") == "['*', 'testserver']"
 
 
 def test_the_databases_are_those_of_the_test(tmp_path, monkeypatch):

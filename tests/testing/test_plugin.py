@@ -1,11 +1,10 @@
 import subprocess
 import sys
-from importlib.metadata import entry_points
 
 import pytest
 
 from tests.support.processes import ROOT
-from tests.testing.live_project import PATIENCE, live_project
+from tests.testing.live_project import PATIENCE, live_project, plugin_options
 
 __all__ = ["live_project"]
 
@@ -67,16 +66,10 @@ class TestOptions:
 """
 
 
-def options():
-    """Whether the plugin is registered depends on the environment; `-p` twice would be an error."""
-    found = {point.value for point in entry_points(group="pytest11")}
-    return [] if "fairway.testing.plugin" in found else ["-p", "fairway.testing.plugin"]
-
-
 @pytest.mark.parametrize("distribution", [[], ["-n", "2"]])
 def test_the_fixtures_do_what_the_test_cases_do(live_project, distribution):
     project = live_project(TESTS)
-    done = project.run("pytest", "-q", "-p", "no:cacheprovider", *options(), *distribution, "tests.py")
+    done = project.run("pytest", "-q", "-p", "no:cacheprovider", *plugin_options(), *distribution, "tests.py")
     assert "6 passed" in done.stdout, done.stdout
     assert "1 error" in done.stdout
     assert 'raise ZeroDivisionError("on purpose")' in done.stdout

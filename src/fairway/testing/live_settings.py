@@ -6,6 +6,7 @@ Each value is pickled apart, so that the one that cannot travel is named.
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
@@ -22,8 +23,9 @@ _MISSING = object()
 class DjangoSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the other process needs.
 
-    `module` is the settings module, empty where `settings.configure()` was called: then `base` is what it was given.
-    `changes` are the settings that differ now, `deleted` those that were taken away; values are pickled.
+    `module` is the settings module, empty where `settings.configure()` was called. `base` is what that was given, or
+    what was assigned to settings of the module (`settings.DEBUG = False`, as Django's test runner does it). `changes`
+    are the settings that are overridden now, `deleted` those that were taken away. Values are pickled.
     """
 
     path: list[str]
@@ -36,10 +38,8 @@ class DjangoSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     def restore(self) -> None:
         """Set Django up as it was when the snapshot was taken. Call it once, in a process without Django."""
         sys.path[:] = self.path
-        if self.module:
-            os.environ["DJANGO_SETTINGS_MODULE"] = self.module
-        else:
-            settings.configure(**_unpickled(self.base))
+        with warnings.catch_warnings(action="ignore"):  # what is to be said about settings was said to the test
+            self._restore_base()
         # Before anything is loaded: an app may look into its database as soon as it is ready.
         databases = _unpickled(self.databases)
         settings.DATABASES.update(databases)
@@ -47,9 +47,19 @@ class DjangoSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         connections.settings.update(databases)
         from django.test import override_settings
 
-        override_settings(**_unpickled(self.changes)).enable()
+        with warnings.catch_warnings(action="ignore"):
+            override_settings(**_unpickled(self.changes)).enable()
         for name in self.deleted:
             delattr(settings, name)
+
+    def _restore_base(self) -> None:
+        base = _unpickled(self.base)
+        if not self.module:
+            settings.configure(**base)
+            return
+        os.environ["DJANGO_SETTINGS_MODULE"] = self.module
+        for name, value in base.items():
+            setattr(settings, name, value)
 
 
 def take_snapshot() -> DjangoSnapshot:
@@ -63,11 +73,9 @@ def take_snapshot() -> DjangoSnapshot:
     while isinstance(wrapped, UserSettingsHolder):
         holders.append(wrapped)
         wrapped = wrapped.default_settings
-    base: dict[str, Any] = {}
     module = getattr(wrapped, "SETTINGS_MODULE", "")
-    if not module:
-        base = _own(holders.pop())
-    changes = _assigned(wrapped) if module else {}
+    base = _assigned(wrapped) if module else _own(holders.pop())
+    changes: dict[str, Any] = {}
     deleted: set[str] = set()
     for holder in reversed(holders):
         gone = holder._deleted  # noqa: SLF001  as above
@@ -77,19 +85,19 @@ def take_snapshot() -> DjangoSnapshot:
         path=list(sys.path),
         module=module,
         base=_pickled(base),
-        changes=_pickled({name: value for name, value in changes.items() if name != "DATABASES"}),
+        changes=_pickled(changes),
         deleted=sorted(deleted),
         databases=_pickled({alias: connections[alias].settings_dict for alias in connections}, "DATABASES"),
     )
 
 
 def _own(holder: Any) -> dict[str, Any]:
-    """Return the settings that an override has itself."""
-    return {name: value for name, value in vars(holder).items() if name.isupper()}
+    """Return the settings that an override has itself, but for the databases, which the connections know best."""
+    return {name: value for name, value in vars(holder).items() if name.isupper() and name != "DATABASES"}
 
 
 def _assigned(base: Any) -> dict[str, Any]:
-    """Return the settings that were assigned (`settings.DEBUG = False`), as Django's test runner does it."""
+    """Return the settings of a module that have other values than there."""
     module: ModuleType = sys.modules[base.SETTINGS_MODULE]
     found = {}
     for name, value in _own(base).items():
