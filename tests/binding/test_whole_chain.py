@@ -29,7 +29,11 @@ CLIENTS = 8
 @pytest.fixture
 def database(tmp_path, django_db_setup, django_db_blocker):
     """A database that several threads write to, with the tables of the posts."""
-    options = {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"}
+    options = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+    }
     before = connections.settings["default"]
     with django_db_blocker.unblock():
         kept = connections["default"]
