@@ -177,7 +177,7 @@ def kept(ada):
     """`ada`, kept for the whole process."""
     clear_user_cache()
     keep(RECENT, ada)
-    yield lambda: RECENT.find(login_of(ada), FOREVER) is not None
+    yield lambda: login_of(ada) in RECENT._users.get(str(ada.pk), {})
     clear_user_cache()
 
 
