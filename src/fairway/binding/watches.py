@@ -68,7 +68,8 @@ def find(rows: QuerySet[Any], key: tuple[str, Any]) -> Model | None:
     name, value = key
     if value is None:
         return None
-    found: Model | None = rows.filter(**{name: value}).first()
+    # Not first(), which orders and cuts what is one row at most.
+    found: Model | None = next(iter(rows.filter(**{name: value})), None)
     return found
 
 
