@@ -42,7 +42,14 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.urls import path
 
-urlpatterns = [path("", lambda request: HttpResponse(settings.GREETING))]
+
+
+def page(request):
+    assert request.get_host().startswith("localhost:") or request.get_host().startswith("127.0.0.1:")
+    return HttpResponse(settings.GREETING)
+
+
+urlpatterns = [path("", page)]
 """
 
 ROUTING = """

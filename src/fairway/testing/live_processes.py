@@ -5,7 +5,6 @@ process dies. Its output goes to a file, of which the end is shown when somethin
 """
 
 import contextlib
-import multiprocessing
 import os
 import select
 import signal
@@ -13,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
@@ -79,22 +79,29 @@ class LiveProcess:
             work: returns the exit code.
             others: live processes whose lines the copy must not hold open.
         """
-        processes: list[LiveProcess] = [self, *others]
-        lines = [process._line for process in processes]  # noqa: SLF001  our own kind
+        pid = os.fork()
+        if pid:
+            self._theirs.close()
+            self._handle = _Forked(pid)
+            return self
+        code = 1
+        try:
+            self._begin_copy(others)
+            code = work()
+        except BaseException:  # noqa: BLE001  the copy must not go on with what its original was doing
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
 
-        def begin() -> None:
-            os.setpgid(0, 0)
-            for line in lines:
-                line.close()
-            self._take_output()
-            os.environ[FD_VARIABLE] = str(self._theirs.fileno())
-            sys.exit(work())
-
-        process = multiprocessing.get_context("fork").Process(target=begin, name=self.name, daemon=True)
-        process.start()
-        self._theirs.close()
-        self._handle = _Forked(process)
-        return self
+    def _begin_copy(self, others: Sequence["LiveProcess"]) -> None:
+        os.setpgid(0, 0)
+        for process in others:
+            process._line.close()  # noqa: SLF001  our own kind
+        self._line.close()
+        self._take_output()
+        os.environ[FD_VARIABLE] = str(self._theirs.fileno())
 
     def _take_output(self) -> None:
         """Send what this process says to the file; a test runner may have put something else in the place of both."""
@@ -184,13 +191,18 @@ class _Spawned:
 class _Forked:
     """A copy of this process as a `Handle`."""
 
-    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
-        self._process = process
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._exit_code: int | None = None
 
     def exit_code(self) -> int | None:
         """See `Handle.exit_code`."""
-        return self._process.exitcode
+        if self._exit_code is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._exit_code = os.waitstatus_to_exitcode(status)
+        return self._exit_code
 
     def signal(self, number: int) -> None:
         """See `Handle.signal`."""
-        os.kill(self._process.pid or 0, number)
+        os.kill(self._pid, number)

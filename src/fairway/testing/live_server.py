@@ -16,6 +16,7 @@ import msgspec
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.test import modify_settings
 
 from fairway.conf import channel_layers
 from fairway.errors import MissingExtra
@@ -100,6 +101,7 @@ class LiveServer:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(_private_folder()))
             hub = str(self._folder / "hub.sock")
+            stack.enter_context(modify_settings(ALLOWED_HOSTS={"append": self.host}))
             server = LiveProcess("server", self._folder)
             stack.callback(server.stop)
             worker = self._worker = LiveProcess("worker", self._folder)
