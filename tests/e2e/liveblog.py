@@ -24,10 +24,11 @@ class Site:
     def __init__(self, port: int, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{port}/"
         self.port = port
+        self.database = folder / "liveblog.sqlite3"
         # The tests have settings of their own, which a child process would inherit.
         self._env = {
             "DJANGO_SETTINGS_MODULE": "demo.settings",
-            "LIVEBLOG_DATABASE": str(folder / "liveblog.sqlite3"),
+            "LIVEBLOG_DATABASE": str(self.database),
             "LIVEBLOG_LAYER": f"local://{folder}/hub.sock",
         }
 

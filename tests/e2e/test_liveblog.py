@@ -1,6 +1,7 @@
 """An admin writes and a reader reads: real Chromium windows, the real server, data binding between them."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,13 +25,22 @@ NEEDLES = "Two pull ahead at the Needles"
 START = "The start, in a north-westerly of 18 knots"
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A database with the demo's users and posts."""
+    folder = tmp_path_factory.mktemp("prepared")
+    site = Site(0, folder)
+    site.manage("migrate", "--verbosity", "0")
+    site.manage("demo")
+    return site.database
+
+
 @pytest.fixture
-def site() -> Iterator[Site]:
-    """The demo with its users and posts, not started yet. A hub's path is short, so it is not pytest's folder."""
+def site(prepared: Path) -> Iterator[Site]:
+    """The demo, not started yet. A hub's path is short, so it is not in pytest's folder."""
     with tempfile.TemporaryDirectory(prefix="liveblog-") as folder:
         site = Site(free_port(), Path(folder))
-        site.manage("migrate", "--verbosity", "0")
-        site.manage("demo")
+        shutil.copy(prepared, site.database)
         yield site
 
 
