@@ -124,6 +124,7 @@ class BrowserClient(Client):
 
         request = HttpRequest()
         request.session = self.session
+        request.COOKIES.update(self.get_cookies())
         request.user = get_user(request)
         return request
 
