@@ -278,7 +278,7 @@ def test_deep_nesting_is_never_a_traceback(consumer, caplog):
         for order, depth in enumerate([*range(900, 1000), 100_000], 1):
             text = '{"stream": "other", "payload": {"a": ' + "[" * depth + "]" * depth + "}}"
             assert [frame for frame in chain.receive(text, order=order) if "close" in frame] == []
-    assert len(caplog.records) > 1
+    assert caplog.records
     assert [record for record in caplog.records if record.exc_info] == []
 
 
