@@ -24,7 +24,7 @@ class Post(models.Model):
     tags = models.ManyToManyField(Tag, blank=True, related_name="posts")
     readers = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Reading", related_name="+")
 
-    def shout(self):
+    def shout(self) -> str:
         return self.title.upper()
 
 
@@ -102,6 +102,6 @@ class Everything(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["number", "big"], name="one_pair")]
 
-    def clean(self):
+    def clean(self) -> None:
         if self.text == "never":
             raise ValidationError("not this text")
