@@ -1,4 +1,7 @@
-"""Each example and each promise of the two 1.0.0 release notes about consumers: accept and reject, and atomicity."""
+"""Each example and each promise of the two 1.0.0 release notes about consumers: accept and reject, and atomicity.
+
+Those about data binding stand in tests/binding/test_outbound.py.
+"""
 
 import logging
 
@@ -6,6 +9,7 @@ import pytest
 
 from fairway import Channel, Group, Message, route
 from fairway.channel import Message as MessageClass
+from fairway.consumers import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from fairway.errors import DenyConnection
 from fairway.layers.codec import decode_message
 from tests.support.chain import CLIENT, SOCKETS, Chain
@@ -93,6 +97,12 @@ def test_without_a_custom_consumer_the_socket_is_accepted(chain_of):
     with chain_of(route("websocket.receive", ws_message)) as chain:
         assert chain.connect() == [{"accept": True}]
         assert chain.receive("hello") == [{"text": "hello"}]
+
+
+@pytest.mark.parametrize("consumer", [WebsocketConsumer, JsonWebsocketConsumer, WebsocketDemultiplexer])
+def test_all_built_in_consumers_accept(chain_of, consumer):
+    with chain_of(consumer.as_route()) as chain:
+        assert chain.connect() == [{"accept": True}]
 
 
 def test_the_connect_consumer_runs_to_completion_before_anything_is_received(chain_of):
