@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from fairway.testing.live_server import LiveServer, check_project
+from fairway.testing.live_processes import LiveProcess
+from fairway.testing.live_server import LiveServer, WorkerFailed, check_project
 from tests.testing.live_project import PATIENCE, live_project
 
 __all__ = ["live_project"]
@@ -56,6 +59,24 @@ def test_one_layer_with_routing_is_wanted(settings, monkeypatch, layers, words):
 def test_the_address_of_a_host_with_colons_has_brackets():
     server = LiveServer(host="::1")
     assert server.ws_url == "ws://[::1]:0"
+
+
+READY = "from fairway.supervisor.notify import Notifier; notifier = Notifier(); notifier.ready(); signal.pause()"
+
+
+def test_consumers_that_are_cut_off_at_the_end_fail_the_test(tmp_path):
+    def start(name, code):
+        leave = (
+            f"import os, signal; signal.signal(15, lambda *_: (print('{name} leaves', flush=True), os._exit({code})))"
+        )
+        process = LiveProcess(name, tmp_path).spawn([sys.executable, "-c", f"{leave}; {READY}"])
+        process.wait_ready()
+        return process
+
+    live = LiveServer()
+    live._stop_both(start("server", 0), start("worker", 1))
+    with pytest.raises(WorkerFailed, match="consumers were cut off at the end of the test:\nworker leaves"):
+        live.__exit__(None, None, None)
 
 
 def test_its_options(live_project):

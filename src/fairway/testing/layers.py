@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 from django.core.signals import setting_changed
 
@@ -27,8 +26,8 @@ _stack: list["PlacedLayers"] = []
 _routings: dict[str, list[Any]] = {}
 """Alias -> the routing that holds instead of the setting's."""
 
-_applications: WeakKeyDictionary[Layer, tuple[Any, DjangoApplication]] = WeakKeyDictionary()
-"""Layer -> its routing, and the application that was made from it."""
+_applications: dict[str, tuple[Any, DjangoApplication]] = {}
+"""Alias -> its routing, and the application that was made from it last."""
 
 
 class PlacedLayers:
@@ -70,6 +69,7 @@ class PlacedLayers:
         _stack.remove(self)
         for alias, layer in self._before.items():
             channel_layers.set(alias, layer)
+            _applications.pop(alias, None)
         for layer in self._placed.values():
             layer.close()
 
@@ -126,11 +126,11 @@ def application_of(alias: str) -> DjangoApplication:
         ImproperlyConfigured: the routing is wrong.
     """
     layer, routing = channel_layers[alias], _routing_of(alias)
-    known = _applications.get(layer)
-    if known is None or known[0] is not routing:
+    known = _applications.get(alias)
+    if known is None or known[0] is not routing or known[1].layer is not layer:
         router = Router(list(resolve_routing(routing)))
         known = routing, DjangoApplication(layer, router, http_consumer=_answer_with_views)
-        _applications[layer] = known
+        _applications[alias] = known
     return known[1]
 
 

@@ -134,12 +134,17 @@ class LiveProcess:
     @property
     def is_running(self) -> bool:
         """Whether it has been started, and has not ended."""
-        return self._handle is not None and self._handle.exit_code() is None
+        return self._handle is not None and self.exit_code is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it has ended, as in `subprocess`; None while it runs, and before."""
+        return None if self._handle is None else self._handle.exit_code()
 
     @property
     def has_ended(self) -> bool:
         """Whether it was started, and is gone."""
-        return self._handle is not None and self._handle.exit_code() is not None
+        return self.exit_code is not None
 
     def last_lines(self) -> list[str]:
         """Return the end of its output."""
@@ -164,7 +169,7 @@ class LiveProcess:
     def _wait(self, timeout: float) -> int | None:
         """Wait until it has ended; return its exit code, None when the time was not enough."""
         end = time.monotonic() + timeout
-        while (code := self._handle.exit_code()) is None and time.monotonic() < end:  # type: ignore[union-attr]
+        while (code := self.exit_code) is None and time.monotonic() < end:
             time.sleep(PAUSE)
         return code
 

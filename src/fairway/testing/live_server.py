@@ -162,6 +162,8 @@ class LiveServer:
         worker.stop()
         # A response that its client has read, and that was not quite finished here when the hub went.
         self._problems += [failure.text for failure in self._take_failures() if failure.kind != "LayerUnavailable"]
+        if worker.exit_code and not self._problems:
+            self._problems.append("\n".join(["consumers were cut off at the end of the test:", *worker.last_lines()]))
 
     @property
     def _errors(self) -> Path:

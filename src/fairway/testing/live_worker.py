@@ -138,8 +138,9 @@ class WatchedCall:
 
 def _http_consumer(*, static: bool) -> Any:
     from django.apps import apps
+    from django.conf import settings
 
-    if static and apps.is_installed("django.contrib.staticfiles"):
+    if static and settings.STATIC_URL and apps.is_installed("django.contrib.staticfiles"):
         from fairway.http.static import StaticFilesConsumer
 
         return StaticFilesConsumer()
