@@ -573,3 +573,62 @@ def test_a_model_that_is_defined_later(binding, ears):
 
         del apps.all_models["bound"]["latepost"]
         apps.clear_cache()
+
+
+def test_bindings_that_are_declared_while_an_object_is_saved_hear_of_the_next_save(ears):
+    def declare(model):
+        def group_names(self, instance):
+            return ["red"]
+
+        body = {"model": model, "stream": "posts", "fields": ["title"], "group_names": group_names}
+        type(WebsocketBinding)("LateBinding", (WebsocketBinding,), body)
+
+    for model in (Post, PostProxy):  # the second one when Post has a binding
+
+        def first(model=model, **kwargs):
+            declare(model)
+
+        pre_save.connect(first, sender=Post)
+        try:
+            post = Post.objects.create(title="one")
+        finally:
+            pre_save.disconnect(first, sender=Post)
+        declared = len(ears.hear())
+        post.save()
+        assert len(ears.hear()) == declared + 1
+
+
+def test_an_object_that_was_loaded_is_heard_of_as_any_other_later(ears):
+    class PostBinding(WebsocketBinding):
+        model = Post
+        stream = "posts"
+        fields = ["tags"]
+
+        def group_names(self, instance):
+            return ["red"]
+
+    tag = Tag.objects.create(name="t")
+    with transaction.atomic():
+        post = Post(pk=3, title="one")
+        post.save_base(raw=True)
+        post.tags.add(tag)
+    assert ears.hear() == [("red", "create", 3, {"tags": [tag.pk]})]
+    post.tags.clear()
+    assert ears.hear() == [("red", "update", 3, {"tags": []})]
+
+
+def test_parent_and_child_may_both_be_bound(binding, ears):
+    class PinnedBinding(WebsocketBinding):
+        model = PinnedPost
+        stream = "pinned"
+        fields = ["pin"]
+
+        def group_names(self, instance):
+            return ["red"]
+
+    post, pinned = Post.objects.create(title="one"), PinnedPost.objects.create(title="two", pin="!")
+    assert ears.actions() == [("admins", "create"), ("non-admins", "create")] * 2 + [("red", "create")]
+    post.delete()
+    assert ears.actions() == [("admins", "delete"), ("non-admins", "delete")]
+    pinned.delete()
+    assert sorted(ears.actions()) == [("admins", "delete"), ("non-admins", "delete"), ("red", "delete")]

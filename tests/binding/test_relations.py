@@ -1,5 +1,7 @@
 """Many-to-many changes of bound models, from both ends."""
 
+import pickle
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -244,3 +246,62 @@ def test_a_change_that_failed_is_forgotten(post, tags, ears):
         m2m_changed.disconnect(refuse, sender=Post.tags.through)
     post.tags.add(tags[0])
     assert summary(ears.hear())[-1] == ("red", "create", [tags[0].pk])
+
+
+def test_a_binding_that_is_declared_while_a_relation_changes_hears_of_the_next_change(ears, tags):
+    def first(action, **kwargs):
+        if action == "pre_add":
+
+            class Late(WebsocketBinding):
+                model = Post
+                stream = "posts"
+                fields = ["tags"]
+
+                def group_names(self, instance):
+                    return ["red"]
+
+    m2m_changed.connect(first, sender=Post.tags.through)
+    try:
+        post = Post.objects.create(title="one")
+        post.tags.add(tags[0])
+    finally:
+        m2m_changed.disconnect(first, sender=Post.tags.through)
+    assert ears.hear() == []
+    post.tags.remove(tags[0])
+    assert summary(ears.hear()) == [("red", "update", [])]
+
+
+def test_a_receiver_that_changes_other_objects_meanwhile(tagged, tags, ears):
+    red, _blue = tags
+    posts = [Post.objects.create(title=title) for title in ("one", "two")]
+
+    def both(instance, action, pk_set, **kwargs):
+        if action == "pre_add" and pk_set == {posts[0].pk}:
+            instance.posts.add(posts[1])
+
+    m2m_changed.connect(both, sender=Post.tags.through)
+    try:
+        ears.hear()
+        red.posts.add(posts[0])
+    finally:
+        m2m_changed.disconnect(both, sender=Post.tags.through)
+    assert sorted(heard[:3] for heard in ears.hear() if heard[0] == "red") == [
+        ("red", "create", posts[0].pk),
+        ("red", "create", posts[1].pk),
+    ]
+
+
+def test_a_copy_of_an_instance_does_not_take_along_what_has_begun(post, tags, ears):
+    copies = []
+
+    def keep(instance, action, **kwargs):
+        copies.append(pickle.loads(pickle.dumps(instance)))
+
+    m2m_changed.connect(keep, sender=Post.tags.through)
+    try:
+        post.tags.add(tags[0])
+    finally:
+        m2m_changed.disconnect(keep, sender=Post.tags.through)
+    ears.hear()
+    copies[0].tags.clear()
+    assert summary(ears.hear()) == [("red", "delete", [tags[0].pk]), ("everyone", "update", [])]

@@ -147,6 +147,23 @@ def test_references():
     assert not row.tags.exists()
 
 
+def test_an_update_of_many_to_many_values_alone_saves_nothing_else():
+    tag = Tag.objects.create(name="t")
+    row = create()
+    save_update(Everything, row.pk, {"tags": [tag.pk]}, FIELDS.writable)
+    assert list(row.tags.all()) == [tag]
+    before = row.changed
+    row.refresh_from_db()
+    assert row.changed == before
+
+
+def test_many_to_many_values_that_may_not_be_empty(monkeypatch):
+    monkeypatch.setattr(Everything._meta.get_field("tags"), "blank", False)
+    with pytest.raises(ValidationError) as refused:
+        create(tags=[])
+    assert refused.value.message_dict == {"tags": ["This field cannot be blank."]}
+
+
 def test_an_update_saves_what_was_given_and_the_time():
     row = create(text="x", number=1)
     before = row.changed

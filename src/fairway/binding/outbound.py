@@ -148,6 +148,7 @@ def _tell_when_loaded(known: Known, instance: Model, using: str, signal_kwargs: 
         instance.__dict__[LOADED] = True
 
     def tell() -> None:
+        instance.__dict__.pop(LOADED, None)
         known.tell(find(known.watch.rows(using), key), using, signal_kwargs)
 
     on_commit(tell, using)
