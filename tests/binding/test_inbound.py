@@ -6,11 +6,13 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fairway.binding import Binding, WebsocketBinding
 from fairway.channel import Message
 from fairway.consumers import WebsocketMultiplexer
-from tests.support.bound.models import IntegerValue, Page, Person, PinnedPost, Profile, Token
+from tests.support.bound.models import Everything, IntegerValue, Page, Person, PinnedPost, Profile, Token
 
 
 class Allowing:
@@ -414,3 +416,45 @@ def test_an_update_does_not_undo_what_others_change_meanwhile(intval, ears):
         intval.consumer(ears.frame({"action": "update", "pk": row.pk, "data": {"name": "two"}}))
     row.refresh_from_db()
     assert (row.name, row.value) == ("two", 2)
+
+
+# --- anything at all ---
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from(["nan", "1e999", "2026-01-31", "0001-01-01T00:00:00+14:00", "P9999999999D", "10:00", "::1", "t"])
+)
+ANYTHING = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+FIELDS = [field.name for field in (*Everything._meta.concrete_fields, *Everything._meta.many_to_many)]
+DATA = st.dictionaries(st.sampled_from([*FIELDS, "pk", "tag_id"]) | st.text(max_size=5), ANYTHING, max_size=4)
+REQUEST = st.fixed_dictionaries(
+    {"action": st.sampled_from(["create", "update", "delete"]) | ANYTHING, "pk": st.just(1) | ANYTHING},
+    optional={"data": DATA | ANYTHING},
+)
+
+
+@pytest.mark.timeout(600)
+def test_no_request_of_a_client_ends_in_an_error_of_ours(bind, ears):
+    binding = bind(Everything, group_names=lambda self, instance: ["red"])
+
+    @settings(suppress_health_check=list(HealthCheck))
+    @given(st.lists(REQUEST | ANYTHING, max_size=3))
+    def check(requests):
+        Everything.objects.all().delete()
+        Everything.objects.create(pk=1)
+        ears.answers()
+        for request in requests:
+            binding.consumer(ears.frame(request if not isinstance(request, str) else json.dumps(request)))
+        for answer in ears.answers():
+            assert answer["payload"]["errors"]
+        assert {row.secret for row in Everything.objects.all()} <= {"kept"}
+        assert not Everything.objects.exclude(upload="").exists()
+
+    check()
