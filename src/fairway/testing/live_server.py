@@ -118,7 +118,7 @@ class LiveServer:
         self._stack.close()
         problems, self._problems = self._problems, []
         if problems:
-            raise WorkerFailed("\n\n".join(["a consumer failed in the worker process:", *problems]))
+            raise WorkerFailed("\n\n".join(problems))
 
     def _start_server(self, process: LiveProcess, hub: str) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -157,11 +157,12 @@ class LiveServer:
             for process in (server, worker)
             if process.has_ended
         ]
-        self._problems += self.take_errors()
+        failures = self._take_failures()
         server.stop()
         worker.stop()
         # A response that its client has read, and that was not quite finished here when the hub went.
-        self._problems += [failure.text for failure in self._take_failures() if failure.kind != "LayerUnavailable"]
+        failures += [failure for failure in self._take_failures() if failure.kind != "LayerUnavailable"]
+        self._problems += [f"a consumer failed in the worker process:\n\n{failure.text}" for failure in failures]
         if worker.exit_code and not self._problems:
             self._problems.append("\n".join(["consumers were cut off at the end of the test:", *worker.last_lines()]))
 
