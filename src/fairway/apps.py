@@ -4,6 +4,7 @@ import os
 from types import ModuleType
 
 from django.apps import AppConfig, apps
+from django.utils.module_loading import autodiscover_modules
 
 RUNSERVER_VARIABLE = "FAIRWAY_RUNSERVER"
 """As in `devserver.orders`, which is only imported where it is needed."""
@@ -27,6 +28,8 @@ class FairwayConfig(AppConfig):
         from fairway import checks  # noqa: F401
         from fairway.binding import BindingMetaclass
 
+        # Whoever saves a bound model has to know of it: a view, the admin and a shell, too, which import no routing.
+        autodiscover_modules("bindings")
         BindingMetaclass.register_all()
 
         if apps.is_installed("django.contrib.auth"):

@@ -22,6 +22,8 @@ SCRIPT = """
 import json
 import django
 django.setup()
+from fairway.binding import BindingMetaclass
+assert "PostBinding" in [binding.__name__ for binding in BindingMetaclass.binding_classes], "a shell knows of it"
 from django.core.management import call_command
 from websockets.sync.client import connect
 from fairway.application import application_for
