@@ -1,4 +1,5 @@
 import pytest
+from django.contrib.auth.models import Group as UserGroup
 
 from fairway import Channel, Group
 from fairway.broker.effects import Send
@@ -202,3 +203,17 @@ def test_views_answer_requests_that_the_routing_leaves_over(settings):
     client = Client()
     client.send_and_consume("http.request", {"method": "GET", "path": "/none", "headers": [], "query_string": b""})
     assert client.receive()["status"] == 404
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["blocking", "coroutine"])
+async def test_consumers_of_a_plain_coroutine_test_reach_the_database_too(kind):
+    def create(message):
+        UserGroup.objects.create(name="made")
+
+    async def acreate(message):
+        await UserGroup.objects.acreate(name="made")
+
+    with apply_routes(route("create", create if kind == "blocking" else acreate)):
+        await Client().asend_and_consume("create")
+    assert await UserGroup.objects.acount() == 1
