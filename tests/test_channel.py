@@ -295,8 +295,11 @@ def test_looking_at_the_state_saves_nothing():
 
 
 def test_a_message_about_the_connection_carries_its_state_along():
+    """As the run leaves it: the message leaves then, too. At once means as it stands."""
+
     def consumer(message):
         work = Channel("work", channel_layer=chain.layer)
+        work.send({"reply_channel": message.reply_channel.name}, immediately=True)
         work.send({"reply_channel": message.reply_channel.name})
         message.state["n"] = 2
         work.send({"reply_channel": message.reply_channel.name})
@@ -306,15 +309,28 @@ def test_a_message_about_the_connection_carries_its_state_along():
     with Chain([route("websocket.receive", consumer)]) as chain:
         chain.run("websocket.receive", {"path": "/", "text": ""}, order=1, state={"n": pack_value(1, "")})
         reader = chain.layer.reader(["work"])
-        envelopes = [reader.receive(1).envelope for _ in range(4)]
+        envelopes = [reader.receive(1).envelope for _ in range(5)]
 
-    assert [envelope.reply_channel for envelope in envelopes] == [CLIENT, CLIENT, "", ""]
+    assert [envelope.reply_channel for envelope in envelopes] == [CLIENT, CLIENT, CLIENT, "", ""]
     assert [envelope.state for envelope in envelopes] == [
         {"n": pack_value(1, "")},
+        {"n": pack_value(2, "")},
         {"n": pack_value(2, "")},
         None,
         None,
     ]
+
+
+def test_a_message_to_another_layer_carries_the_state_as_it_is_in_the_end():
+    def consumer(message):
+        Channel("work", channel_layer=other).send({"reply_channel": message.reply_channel.name})
+        message.state["n"] = 2
+
+    other = MemoryLayer()
+    with Chain([route("websocket.receive", consumer)]) as chain:
+        chain.run("websocket.receive", {"path": "/", "text": ""}, order=1)
+        assert other.reader(["work"]).receive(1).envelope.state == {"n": pack_value(2, "")}
+    other.close()
 
 
 def test_a_message_that_carries_no_state_asks_the_server():

@@ -152,6 +152,21 @@ def test_state_is_saved_only_when_it_changed(layer, outbox):
     assert outbox.effects == [SaveState(REPLY, {"n": pack_value(1, "")})]
 
 
+def test_messages_about_the_connection_carry_its_state_as_it_is_in_the_end(layer, other, outbox):
+    outbox.append(Send("work", b"", REPLY, {"n": pack_value(1, "")}), layer)
+    outbox.append(Send("work", b"", "websocket.send.T1!c2", {}), layer)
+    outbox.append(Send("work", b""), other)
+    outbox.append(Send("work", b"", REPLY), other)
+    outbox.append(GroupSend("news", b""), layer)
+    outbox.state = ConnectionState(REPLY, {"n": pack_value(1, "")})
+    del outbox.state["n"]
+    outbox.save_state()
+
+    effects = [*outbox.effects, *(effect for _, effect in outbox.elsewhere)]
+    assert [effect.state for effect in effects if isinstance(effect, Send)] == [{}, {}, None, {}]
+    assert outbox.effects[-1] == SaveState(REPLY, {"n": None})
+
+
 def test_a_direct_send_tells_that_a_channel_is_full():
     layer = MemoryLayer(BrokerLimits(rules=(("*", ChannelRule(capacity=1)),)))
     dispatch_effect(Send("work", b""), layer)

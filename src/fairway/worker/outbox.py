@@ -81,10 +81,23 @@ class Outbox:
             changes = self.state.changes()
             if changes:
                 self.append(SaveState(self.state.owner, changes), self.layer)
+                self._carry_along(self.state)
 
     def close(self) -> None:
         """The run is over: from now on effects are no longer taken."""
         self.is_open = False
+
+    def _carry_along(self, state: ConnectionState) -> None:
+        """Let messages about the connection carry its state as the run leaves it.
+
+        They leave when the run has ended, and so when its decorators have saved what they save: who consumes such a
+        message finds the session that its sender has just written to.
+        """
+        packed = None
+        for effect in (*self.effects, *(effect for _, effect in self.elsewhere)):
+            if isinstance(effect, Send) and effect.reply_channel == state.owner:
+                packed = state.packed() if packed is None else packed
+                effect.state = packed
 
     def _named(self, effect: Effect) -> Effect:
         """Give an effect for another layer an id of its own, so that a repeated run does not send it twice.
