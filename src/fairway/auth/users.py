@@ -88,18 +88,24 @@ async def auser_in(session: Any) -> Any:
 
 
 class _ChannelUser(Step):
-    """`message.user` from the channel session."""
+    """`message.user` from the channel session. At the connect the same login's user from the handshake is fresher."""
 
     def enter(self, message: Message) -> None:
-        vars(message).pop("user", None)
-        message.find_user = partial(user_in, message.channel_session)
+        if not _has_user_of_handshake(message):
+            vars(message).pop("user", None)
+            message.find_user = partial(user_in, message.channel_session)
 
     async def aenter(self, message: Message) -> None:
-        message.user = await auser_in(message.channel_session)
+        if not _has_user_of_handshake(message):
+            message.user = await auser_in(message.channel_session)
 
 
 class _HttpUser(Step):
-    """`message.user` from the HTTP session. At the connect the login is noted, so that its end ends the socket."""
+    """`message.user` from the HTTP session. At the connect the login is noted, so that its end ends the socket.
+
+    There the user is as the database has them, and no recent one: groups are joined by what a user may see at the
+    connect, and a socket stays in them.
+    """
 
     def enter(self, message: Message) -> None:
         session = message.http_session
@@ -115,7 +121,7 @@ class _HttpUser(Step):
         if message.user.is_authenticated:
             from fairway.auth.logins import note_login
 
-            note_login(message, message.user, session.session_key)
+            message.user = note_login(message, message.user, session.session_key)
 
     async def aenter(self, message: Message) -> None:
         session = message.http_session
@@ -126,7 +132,7 @@ class _HttpUser(Step):
         if message.channel_name == "websocket.connect" and message.user.is_authenticated:
             from fairway.auth.logins import anote_login
 
-            await anote_login(message, message.user, session.session_key)
+            message.user = await anote_login(message, message.user, session.session_key)
 
 
 class _Transfer(Step):
@@ -218,6 +224,14 @@ class _Seen:
 
     async def acycle_key(self) -> None:
         """Leave it to the next request."""
+
+
+def _has_user_of_handshake(message: Message) -> bool:
+    """Say whether the handshake's HTTP session has told the user whom the channel session has, too."""
+    if message.channel_name != "websocket.connect" or "user" not in vars(message):
+        return False
+    session = getattr(message, "http_session", None)
+    return session is not None and _login_in(session) == _login_in(message.channel_session)
 
 
 def _login_in(session: Any) -> Login | None:

@@ -5,6 +5,7 @@ that could not gets it created. Messages are made at once, while the object is a
 transaction commits; when it rolls back they never leave.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from django.db.models import Model
 
 from fairway.binding.watches import Watch
 from fairway.channel import Group
+from fairway.errors import LayerUnavailable
 
 if TYPE_CHECKING:
     from fairway.binding.base import Binding
+
+logger = logging.getLogger("fairway.binding")
 
 CREATE = "create"
 UPDATE = "update"
@@ -95,6 +99,7 @@ class _Messages:
 
     def __init__(self, binding: "Binding") -> None:
         self._binding = binding
+        self._what = ""
         self._ready: list[tuple[Group, dict[str, Any]]] = []
 
     def add(self, groups: Groups, instance: Model | None, action: str) -> None:
@@ -108,6 +113,7 @@ class _Messages:
         if stream is None:
             msg = f"{type(self._binding).__qualname__} has no stream to send on; give it one: stream = 'posts'"
             raise AssertionError(msg)
+        self._what = f"a change of {self._binding.model_label} {instance.pk!r:.50}"
         message = self._binding.encode(stream, payload)
         self._ready += [(Group(name), message) for name in sorted(groups)]
 
@@ -116,8 +122,14 @@ class _Messages:
             on_commit(self._send, using)
 
     def _send(self) -> None:
-        for group, message in self._ready:
-            group.send(message)
+        for sent, (group, message) in enumerate(self._ready):
+            try:
+                group.send(message)
+            except LayerUnavailable as error:
+                untold = len(self._ready) - sent
+                # Stored it is; who subscribes later sees it. The traceback would be that of whoever saved it.
+                logger.error("%s is stored, but %d groups are not told: %s", self._what, untold, error)  # noqa: TRY400
+                return
 
 
 def groups_of(binding: "Binding", instance: Model | None) -> Groups:

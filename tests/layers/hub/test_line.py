@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,3 +230,17 @@ async def test_waiting_does_not_hold_up_the_loop(hub: HubThread, layer: LocalLay
     await await_until(lambda: layer.turns.coroutines == 1)
     layer.close()
     assert await receiving is None
+
+
+def test_a_hub_that_is_away_is_waited_for_once_by_all_calls(tmp_path: Path) -> None:
+    layer = LocalLayer(str(tmp_path / "hub.sock"), wait=0.1)
+    assert layer.line.deadline(60) > time.monotonic()
+    with pytest.raises(LayerUnavailable):
+        layer.publish(Send("c", b"1"))
+    assert layer.line.deadline(0.1) <= time.monotonic()
+    with pytest.raises(LayerUnavailable):
+        layer.publish(Send("c", b"2"))
+    with HubThread(tmp_path / "hub.sock"):
+        layer.publish(Send("c", b"3"))
+        assert layer.line.deadline(60) > time.monotonic() + 30
+    layer.close()

@@ -46,7 +46,7 @@ class LocalLayer(Layer):
         path: the hub's socket; the project's own when empty (see `address`).
         mode: what the socket's mode shall be, for whoever makes it.
         group: the same for its group.
-        wait: seconds that a call waits for a hub that is away.
+        wait: seconds that calls wait for a hub that is away, counted from when it was missed.
         message_limits: what one message may be.
         versions: the oldest and the newest version of the protocol that is spoken.
     """
@@ -145,7 +145,7 @@ class LocalLayer(Layer):
         Raises:
             LayerUnavailable: the hub is away, went away, or did not answer. What was asked may have happened.
         """
-        deadline = time.monotonic() + self._wait
+        deadline = self.line.deadline(self._wait)
         token = next(self._tokens)
         data = pack(make(token))
         while True:
@@ -168,7 +168,7 @@ class LocalLayer(Layer):
 
     async def acall(self, make: Callable[[int], Frame], timeout: float, generation: int = 0) -> Any:
         """Do as `call`."""
-        deadline = time.monotonic() + self._wait
+        deadline = self.line.deadline(self._wait)
         token = next(self._tokens)
         data = pack(make(token))
         while True:

@@ -90,6 +90,7 @@ class Line:
         self._writing = threading.Lock()
         self._posted: deque[tuple[bytes, int, _Done | None]] = deque()
         self._is_away = False
+        self._away_since = 0.0
         self._closing = threading.Event()
         self._stale: list[socket.socket] = []
         """Broken connections. They are closed later: a thread may be about to read one, and numbers are used again."""
@@ -100,6 +101,15 @@ class Line:
         return self._link is not None
 
     # --- making it ---------------------------------------------------------------------------------------------------
+
+    def deadline(self, wait: float) -> float:
+        """Return until when a call that may wait for `wait` seconds waits for the hub.
+
+        All calls together wait once for a hub that is away: whoever saves a thousand objects meanwhile, each of which
+        sends something, is not held up a thousand times.
+        """
+        now = time.monotonic()
+        return (self._away_since if self._away_since and self._link is None else now) + wait
 
     def ensure(self, wait: float) -> None:
         """Return when there is a connection; try for `wait` seconds, and at least once.
@@ -148,6 +158,7 @@ class Line:
             link, welcome = self._greet()
         except LayerUnavailable as error:
             self._failure = str(error)
+            self._away_since = self._away_since or time.monotonic()
             if isinstance(error, HubRefuses) and self._refusal != self._failure:
                 self._refusal = self._failure
                 logger.warning("%s", error)
@@ -157,6 +168,7 @@ class Line:
         if self._is_away:
             logger.warning("the hub at %s is back", self.path)
         self._is_away = False
+        self._away_since = 0.0
         self._failure = self._refusal = ""
         self._on_made(partial(self._use, link, welcome))
 
@@ -197,6 +209,7 @@ class Line:
             self._link = None
             is_news = not self.closed and not self._is_away
             self._is_away = True
+            self._away_since = time.monotonic()
             try:
                 link.socket.shutdown(socket.SHUT_RDWR)
             except OSError:  # it is gone already
@@ -234,6 +247,7 @@ class Line:
         self._writing = threading.Lock()
         self._posted.clear()
         self._is_away = False
+        self._away_since = 0.0
         self._closing = threading.Event()
         if self.closed:
             self._closing.set()
