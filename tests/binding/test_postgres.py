@@ -20,7 +20,6 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("psycopg")
     with postgres() as database:
         yield database
 
