@@ -1,6 +1,6 @@
 """The page about porting: its code runs as it stands, and each name of Channels 1 is where its table says."""
 
-import importlib
+import importlib.util
 import re
 import sys
 import unittest
@@ -95,6 +95,12 @@ def homes(module):
 @pytest.mark.parametrize(("module", "name"), [(module, name) for module in NAMES for name in NAMES[module].split()])
 def test_each_name_is_where_the_table_says(module, name):
     assert hasattr(importlib.import_module(homes(module)[0]), name)
+
+
+@pytest.mark.parametrize("module", ["fairway.delay", "fairway.layers.redis", "fairway.client"])
+def test_what_the_page_says_is_not_there_yet_is_not(module):
+    """Else take it out of the page, and out of here."""
+    assert importlib.util.find_spec(module) is None
 
 
 def test_the_chat_of_channels_1(page, run_case, settings):
