@@ -23,6 +23,10 @@ def answer(message):
     message.reply_channel.send({"text": message["text"]})
 
 
+def test_modules_are_left_as_they_are(channel_layer):
+    assert type(MemoryLayer.__init__.__globals__["__loader__"]).__name__ == "SourceFileLoader"
+
+
 def test_layer(channel_layer):
     assert type(channel_layer) is MemoryLayer
     assert channel_layers["default"] is channel_layer
@@ -70,7 +74,7 @@ class TestOptions:
 def test_the_fixtures_do_what_the_test_cases_do(live_project, distribution):
     project = live_project(TESTS)
     done = project.run("pytest", "-q", "-p", "no:cacheprovider", *plugin_options(), *distribution, "tests.py")
-    assert "6 passed" in done.stdout, done.stdout
+    assert "7 passed" in done.stdout, done.stdout
     assert "1 error" in done.stdout
     assert 'raise ZeroDivisionError("on purpose")' in done.stdout
     assert project.left() == []
