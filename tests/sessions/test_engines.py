@@ -9,9 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 from fairway import Channel, Message, channel_layers, route
 from fairway.errors import ConsumeLater
 from fairway.layers.codec import pack_value, unpack_value
-from fairway.sessions import engines, session_for_reply_channel
+from fairway.sessions import channel_session, engines, session_for_reply_channel
 from fairway.sessions.engines import aopen_session, configured_engine, engine_module, open_session
 from fairway.sessions.store import KEY, ChannelSessionStore, session_key_for
+from fairway.testing import apply_routes
 from tests.support.chain import CLIENT, Chain
 from tests.support.connection import Connection
 from tests.support.waiting import wait_until
@@ -237,6 +238,46 @@ def test_outside_a_consumer_the_default_layer_leads_to_the_server(settings):
         session.save()
         changes = wait_until(chain.states)
     assert unpack_value(changes[0][KEY]) == b'{"room":"blue"}'
+
+
+@pytest.mark.parametrize(("stored", "expected"), [({KEY: pack_value(b'{"n":2}', KEY)}, 2), ({}, 1)])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_message_carries_along_may_be_old_and_counts_where_the_connection_is_gone(stored, expected, is_async):
+    seen = []
+
+    def receive(message):
+        Channel("work", channel_layer=chain.layer).send({"reply_channel": CLIENT})
+
+    def work(message):
+        seen.append(open_session(message)["n"])
+
+    async def awork(message):
+        seen.append((await aopen_session(message))["n"])
+
+    with Chain([route("websocket.receive", receive), route("work", awork if is_async else work)]) as chain:
+        state = {KEY: pack_value(b'{"n":1}', KEY)}
+        chain.run("websocket.receive", {"path": "/", "text": ""}, order=1, state=state)
+        ask = wait_until(lambda: [item for item in chain.look() if hasattr(item, "question")])[0]
+        chain.inbox.answer(ask.token, stored)
+        assert wait_until(lambda: seen) == [expected]
+
+
+def test_messages_about_one_connection_lose_nothing_of_each_other(ws_client):
+    """As the best known chat for Channels 1 joins its rooms."""
+
+    def receive(message):
+        Channel("chat.join").send({"reply_channel": message.content["reply_channel"], "room": message["text"]})
+
+    @channel_session
+    def join(message):
+        message.channel_session["rooms"] = [*message.channel_session.get("rooms", []), message["room"]]
+
+    with apply_routes([route("websocket.receive", receive), route("chat.join", join)]):
+        for room in "ab":
+            ws_client.send_and_consume("websocket.receive", text=room)
+        for _ in "ab":
+            ws_client.consume("chat.join")
+    assert session_for_reply_channel(ws_client.reply_channel)["rooms"] == ["a", "b"]
 
 
 def test_a_message_about_a_connection_asks_its_server_and_saves_with_its_commit():

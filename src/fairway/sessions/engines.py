@@ -60,12 +60,12 @@ async def aopen_session(message: Message) -> SessionBase:
     name = _connection_of(message)
     engine = configured_engine()
     if engine is None:
-        session: SessionBase = _session_of(message, name)
-        if message.is_current:
+        kept = _session_of(message, name)
+        if type(kept.place) is OwnState and message.is_current:
             await message.astate()
         else:
-            await session.akeys()
-        return session
+            await kept.akeys()
+        return kept
     session = engine(session_key_for(name))
     if not await session.akeys() and not await session.aexists(session_key_for(name)):
         try:
@@ -196,9 +196,17 @@ def _connection_of(message: Message) -> str:
 
 def _session_of(message: Message, name: str) -> ChannelSessionStore:
     layer = message.channel_layer
-    if layer is None or message.is_current:
+    if layer is None:
         return ChannelSessionStore(OwnState(message))
-    return ChannelSessionStore(OtherState(name, layer))
+    outbox = current_outbox.get()
+    if outbox is None or not message.is_current:
+        return ChannelSessionStore(OtherState(name, layer))
+    envelope = outbox.delivery.envelope
+    if envelope.order >= 0:
+        return ChannelSessionStore(OwnState(message))
+    # A message on a channel of the application's that carries the state along. It may have waited, and the connection's
+    # own messages have gone on meanwhile: what it carries counts where the connection is gone.
+    return ChannelSessionStore(OtherState(name, layer, envelope.state))
 
 
 def _state_session(name: str, layer: Layer | None) -> ChannelSessionStore:

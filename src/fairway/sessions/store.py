@@ -101,13 +101,15 @@ class OtherState:
     Parameters:
         reply_channel: the connection.
         layer: the way to its server.
+        carried: the state that a message brought along, for when the server has none of that connection any more.
     """
 
-    __slots__ = ("_layer", "_state", "reply_channel")
+    __slots__ = ("_carried", "_layer", "_state", "reply_channel")
 
-    def __init__(self, reply_channel: str, layer: Layer) -> None:
+    def __init__(self, reply_channel: str, layer: Layer, carried: dict[str, bytes] | None = None) -> None:
         self.reply_channel = reply_channel
         self._layer = layer
+        self._carried = carried
         self._state: ConnectionState | None = None
 
     def read(self) -> bytes | None:
@@ -135,7 +137,7 @@ class OtherState:
         await adispatch_effect(_change(state, packed), self._layer)
 
     def _opened(self, packed: dict[str, bytes]) -> ConnectionState:
-        return ConnectionState(self.reply_channel, packed)
+        return ConnectionState(self.reply_channel, packed or self._carried)
 
 
 def _change(state: ConnectionState, packed: bytes | None) -> SaveState:
