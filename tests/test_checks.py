@@ -6,9 +6,11 @@ import pytest
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.urls import path
 
-from fairway import route
+from fairway import include, route, route_class
 from fairway.checks import check_channel_layers, check_runserver, check_sessions_and_users
+from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketDemultiplexer
 
 MEMORY = "fairway.layers.MemoryLayer"
 GOOD = {"BACKEND": MEMORY, "ROUTING": []}
@@ -147,3 +149,41 @@ def test_what_is_wrong_with_them(settings, setting, value, id_, says):
     assert error.id == f"fairway.{id_}"
     assert setting in error.msg
     assert says in error.msg
+
+
+class Ported(JsonWebsocketConsumer):
+    def receive_json(self, content):
+        """What Channels 4 would call."""
+
+
+class Streams(WebsocketDemultiplexer):
+    consumers = {"old": Ported}
+
+
+class Own(BaseConsumer):
+    method_mapping = {"work": "receive_json"}
+
+    def receive_json(self, message):
+        """What the mapping calls."""
+
+
+@pytest.mark.parametrize(
+    "routing",
+    [
+        [route_class(Ported), Ported.as_route(path="^/x")],
+        [include([route_class(Ported)], path="^/x")],
+        [path("x/", Ported)],
+        [path("x/", include([route_class(Ported)]))],
+        [route_class(Streams)],
+    ],
+)
+def test_a_method_of_channels_4_is_never_called(settings, routing):
+    (warning,) = found(settings, {"default": {**GOOD, "ROUTING": routing}})
+    assert warning == (
+        "fairway.W004",
+        "tests.test_checks.Ported.receive_json() is never called: it is a method of Channels 4.",
+    )
+
+
+def test_a_method_of_that_name_that_is_called_is_fine(settings):
+    assert found(settings, {"default": {**GOOD, "ROUTING": [route_class(Own), route("x", consumer)]}}) == []

@@ -11,6 +11,7 @@ fairway.E007   `CHANNEL_USER_MAX_AGE` is no number of seconds
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
 fairway.W003   a route names a channel that looks like one of the server's and is none
+fairway.W004   a consumer class has a method of Channels 4 that nobody calls here
 =============  ======================================================================================
 """
 
@@ -27,15 +28,24 @@ from django.core.exceptions import ImproperlyConfigured
 from fairway.application import WEBSOCKET_CHANNELS
 from fairway.auth.recent import user_max_age
 from fairway.conf import channel_layers
+from fairway.consumers import BaseConsumer
 from fairway.errors import InvalidLayerSetting, InvalidName
 from fairway.layers.registry import LayerSetting, make_layer
 from fairway.names import check_not_reserved, check_readable
-from fairway.routing import Router
+from fairway.routing import Router, describe_consumer
 from fairway.sessions.engines import configured_engine
 
 STATICFILES = "django.contrib.staticfiles"
 SERVER_CHANNELS = (*WEBSOCKET_CHANNELS, "http.request", "http.disconnect")
 """What a server sends on."""
+
+NEVER_CALLED = {
+    "receive_json": "receive(content, **kwargs)",
+    "websocket_connect": "connect(message, **kwargs)",
+    "websocket_receive": "receive(text=None, bytes=None, **kwargs)",
+    "websocket_disconnect": "disconnect(message, **kwargs)",
+}
+"""Methods that a consumer class of Channels 4 may have, and what takes their place."""
 
 
 def why_no_server() -> str:
@@ -111,11 +121,13 @@ def _check_routing(setting: LayerSetting) -> list[checks.CheckMessage]:
         hint = "Name a list of routes, such as 'mysite.routing.channel_routing'; [] for none."
         return [checks.Error(f"{where} is missing.", hint=hint, id="fairway.E003")]
     try:
-        channels = Router(setting.routing).channels
+        router = Router(setting.routing)
     except (ImproperlyConfigured, ValueError) as error:
         return [checks.Error(f"{where}: {error}", id="fairway.E004")]
     found: list[checks.CheckMessage] = []
-    for channel in sorted(channels):
+    for consumer in dict.fromkeys(router.consumers()):
+        found += _check_consumer(consumer)
+    for channel in sorted(router.channels):
         if problem := _unreadable(channel):
             found.append(checks.Error(f"{where}: {problem}", id="fairway.E005"))
         elif channel.startswith(("websocket.", "http.")) and channel not in SERVER_CHANNELS:
@@ -124,6 +136,21 @@ def _check_routing(setting: LayerSetting) -> list[checks.CheckMessage]:
             text = f"{where}: {channel!r} is none of the channels that a server sends on."
             found.append(checks.Warning(text, hint=hint, id="fairway.W003"))
     return found
+
+
+def _check_consumer(consumer: Any) -> list[checks.CheckMessage]:
+    if not (isinstance(consumer, type) and issubclass(consumer, BaseConsumer)):
+        return []
+    called = set(consumer.method_mapping.values())
+    return [
+        checks.Warning(
+            f"{describe_consumer(consumer)}.{name}() is never called: it is a method of Channels 4.",
+            hint=f"Call it {instead}; docs/porting.md tells what else differs.",
+            id="fairway.W004",
+        )
+        for name, instead in NEVER_CALLED.items()
+        if hasattr(consumer, name) and name not in called
+    ]
 
 
 def _unreadable(channel: str) -> str:

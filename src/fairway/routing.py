@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
 from fairway.channel import Message
-from fairway.url_routing import PathEntry, check_no_generator
+from fairway.url_routing import PathEntry, check_no_generator, targets_of
 
 MOST_KNOWN = 1024
 """Paths, and channels, of which a router knows what was found; at one more it begins anew."""
@@ -258,6 +258,10 @@ class Router:
         """Say whether a message of this channel and path could match, whatever its other keys."""
         return self.root.entries.covers(message)
 
+    def consumers(self) -> list[Consumer]:
+        """Return the consumers of all entries, as far as entries tell theirs, and those of demultiplexers' streams."""
+        return _consumers_of(self.root.routing)
+
     def add_route(self, entry: Any) -> None:
         """Append an entry, also to the list that was passed in."""
         self.root.entries.add(entry)
@@ -337,6 +341,20 @@ def _place(error: ImportError) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     inner = [frame for frame in frames if "importlib" not in frame.filename and frame.name == "<module>"]
     return f" ({inner[-1].filename}, line {inner[-1].lineno})" if inner else ""
+
+
+def _consumers_of(routing: Iterable[Any]) -> list[Consumer]:
+    found: list[Any] = []
+    for entry in routing:
+        if isinstance(entry, Include):
+            found += _consumers_of(entry.routing)
+        elif isinstance(entry, URLPattern | URLResolver):
+            found += _consumers_of(targets_of(entry))
+        else:
+            consumer = getattr(entry, "consumer", entry)
+            streams = getattr(consumer, "consumers", None)
+            found += [consumer, *(streams.values() if isinstance(streams, Mapping) else ())]
+    return found
 
 
 def _is_by_path(entry: Any) -> bool:

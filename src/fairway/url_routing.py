@@ -36,7 +36,7 @@ class PathEntry:
 
     def __init__(self, pattern: URLPattern | URLResolver) -> None:
         self.pattern = pattern
-        self._channels = {id(target): channels_of(target) for target in _targets(pattern)}
+        self._channels = {id(target): channels_of(target) for target in targets_of(pattern)}
 
     def match(self, message: Message) -> tuple[Any, dict[str, Any]] | None:
         """Return the consumer of a message and its keyword arguments, or None."""
@@ -123,7 +123,8 @@ def _is_routing(target: Any) -> bool:
     return not isinstance(target, type) and callable(getattr(target, "match", None))
 
 
-def _targets(pattern: URLPattern | URLResolver) -> list[Any]:
+def targets_of(pattern: URLPattern | URLResolver) -> list[Any]:
+    """Return what a pattern, or one of those in it, leads to."""
     if isinstance(pattern, URLPattern):
         return [pattern.callback]
-    return [target for inner in pattern.url_patterns for target in _targets(inner)]
+    return [target for inner in pattern.url_patterns for target in targets_of(inner)]
