@@ -220,6 +220,9 @@ class Message:
     find_user: Callable[[], Any] | None = None
     """Finds `user` when it is first looked at; a decorator of `fairway.auth` sets it."""
 
+    asked: tuple[type, bool] | None = None
+    """The class that was last asked whether it handles this message as a coroutine, and its answer."""
+
     # Defaults of the class: most messages never set them.
     _reply: Channel | None = None
     _state: ConnectionState | None = None

@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, aget_user, get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
@@ -24,6 +23,7 @@ from django.utils.module_loading import import_string
 
 from fairway.auth.recent import MAX_USERS, RECENT, Login, user_max_age
 from fairway.channel import Message
+from fairway.conf import read_setting
 from fairway.sessions.around import Consumer, Step, around
 from fairway.sessions.decorators import CHANNEL_SESSION, HTTP_SESSION, REMEMBERED
 from fairway.sessions.store import ChannelSessionStore
@@ -238,10 +238,10 @@ def _login_in(session: Any) -> Login | None:
     packed = session.unread if type(session) is ChannelSessionStore else None
     if packed and len(packed) <= SMALL_SESSION:
         # Most messages look at the user alone: the session, which is the same each time, is not read again for that.
-        login = _login_in_packed(packed, settings.SESSION_SERIALIZER)
+        login = _login_in_packed(packed, read_setting("SESSION_SERIALIZER"))
     else:
         login = _login_of(session._session)  # noqa: SLF001  one look for three
-    return login if login and login.backend in settings.AUTHENTICATION_BACKENDS else None
+    return login if login and login.backend in read_setting("AUTHENTICATION_BACKENDS") else None
 
 
 @lru_cache(maxsize=MAX_USERS)

@@ -6,6 +6,7 @@ to outlive it stands in `state`, which the server keeps for the connection.
 
 import inspect
 from collections.abc import Callable, Generator, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
@@ -14,6 +15,20 @@ from fairway.channel import Message
 from fairway.consumers.calls import Decorator, decorated_once, is_coroutine_function, resolve
 from fairway.routing import RouteClass
 from fairway.worker.state import ConnectionState
+
+
+@lru_cache
+def decorators_for(*, session_user: bool, session: bool) -> tuple[Decorator, ...]:
+    """Return the decorators that stand for these attributes of a class."""
+    if session_user:
+        from fairway.auth import channel_session_user
+
+        return (channel_session_user,)
+    if session:
+        from fairway.sessions import channel_session
+
+        return (channel_session,)
+    return ()
 
 
 class StateAttributes:
@@ -84,7 +99,8 @@ class BaseConsumer:
     def __init__(self, message: Message, **kwargs: Any) -> None:
         self.message = message
         self.kwargs = kwargs
-        self._is_coroutine = self.runs_as_coroutine(message)
+        asked = message.asked
+        self._is_coroutine = asked[1] if asked and asked[0] is type(self) else self.runs_as_coroutine(message)
         result = self.dispatch(message, **kwargs)
         if result is not None and not self._is_coroutine and inspect.iscoroutine(result):
             async_to_sync(resolve)(result)  # a method that did not look like a coroutine function
@@ -153,15 +169,7 @@ class BaseConsumer:
 
     def _decorators(self, message: Message) -> tuple[Decorator, ...]:  # noqa: ARG002  for the classes below
         """Return the decorators of sessions and users that the class asks for, innermost first."""
-        if self.channel_session_user:
-            from fairway.auth import channel_session_user
-
-            return (channel_session_user,)
-        if self.channel_session:
-            from fairway.sessions import channel_session
-
-            return (channel_session,)
-        return ()
+        return decorators_for(session_user=self.channel_session_user, session=self.channel_session)
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:
         """Call the handler."""

@@ -21,7 +21,10 @@ def is_coroutine_consumer(consumer: Consumer, message: Message) -> bool:
     """
     if isinstance(consumer, type):
         asks = getattr(consumer, "runs_as_coroutine", None)
-        return asks is not None and bool(asks(message))
+        if asks is None:
+            return False
+        message.asked = consumer, bool(asks(message))
+        return message.asked[1]
     return is_coroutine_function(consumer)
 
 

@@ -5,6 +5,7 @@ frames and events out of their messages. A hook may be `async def`; then all tha
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, ClassVar, NoReturn
 
@@ -27,6 +28,13 @@ HOOKS: Mapping[str, Methods] = {
 }
 
 _CHANNELS = {*HOOKS, "websocket.event"}
+
+
+@lru_cache
+def _http_decorators(*, and_session: bool) -> tuple[Decorator, ...]:
+    from fairway.auth import channel_and_http_session_user_from_http, channel_session_user_from_http
+
+    return (channel_and_http_session_user_from_http if and_session else channel_session_user_from_http,)
 
 
 @reserve_names
@@ -98,14 +106,10 @@ class WebsocketConsumer(BaseConsumer):
         """Add those of the HTTP session and of the order."""
         decorators = super()._decorators(message)
         if self.http_user_and_session:
-            from fairway.auth import channel_and_http_session_user_from_http
-
-            decorators = (*decorators, channel_and_http_session_user_from_http)
+            decorators = (*decorators, *_http_decorators(and_session=True))
         elif self.http_user and ("headers" in message.content or "query_string" in message.content):
-            from fairway.auth import channel_session_user_from_http
-
-            decorators = (*decorators, channel_session_user_from_http)
-        elif self.http_user and not hasattr(message, "http_session"):
+            decorators = (*decorators, *_http_decorators(and_session=False))
+        elif self.http_user and "http_session" not in vars(message):
             message.http_session = None  # the headers, with the cookies, come with the handshake alone
         if self.strict_ordering:
             from fairway.sessions import enforce_ordering

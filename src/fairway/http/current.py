@@ -7,7 +7,6 @@ runs: synchronous code sees it as well as coroutines and the threads behind them
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,10 +29,13 @@ def call_when_answered(request: "AsgiRequest", call: Callable[[], None]) -> None
 
 def was_answered(request: "AsgiRequest", response: Any) -> None:
     """Make the calls. One that fails is logged: the response is there, and the client shall have it."""
-    calls: list[Callable[[], None]] = [*request.when_answered]
-    calls += [partial(observer, request, response) for observer in observers]
-    for call in calls:
+    for call in request.when_answered:
         try:
             call()
         except Exception:
             logger.exception("failed after %s %s was answered: %r", request.method, request.path, call)
+    for observer in observers:
+        try:
+            observer(request, response)
+        except Exception:
+            logger.exception("failed after %s %s was answered: %r", request.method, request.path, observer)

@@ -26,7 +26,7 @@ class ConnectionState(MutableMapping[str, Any]):
         limit: bytes in all, packed.
     """
 
-    __slots__ = ("_limit", "_packed", "_saved", "_values", "owner")
+    __slots__ = ("_is_touched", "_limit", "_packed", "_saved", "_values", "owner")
 
     def __init__(self, owner: str, packed: dict[str, bytes] | None = None, limit: int = LIMIT) -> None:
         self.owner = owner
@@ -34,6 +34,7 @@ class ConnectionState(MutableMapping[str, Any]):
         self._packed = dict(self._saved)
         self._values: dict[str, Any] = {}
         self._limit = limit
+        self._is_touched = False
 
     def __getitem__(self, key: str) -> Any:
         """Return a value; unpacked once, so that the same list or dict comes back each time."""
@@ -57,6 +58,7 @@ class ConnectionState(MutableMapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         """Remove a key."""
         del self._packed[key]
+        self._is_touched = True
         self._values.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
@@ -80,6 +82,8 @@ class ConnectionState(MutableMapping[str, Any]):
 
     def changes(self) -> dict[str, bytes | None]:
         """Return what differs from what the server handed over; None stands for a removed key. Raises as `packed`."""
+        if not self._is_touched and not any(isinstance(value, list | dict) for value in self._values.values()):
+            return {}
         now = self.packed()
         changes: dict[str, bytes | None] = {key: value for key, value in now.items() if self._saved.get(key) != value}
         changes.update((key, None) for key in self._saved if key not in now)
@@ -90,6 +94,7 @@ class ConnectionState(MutableMapping[str, Any]):
         if packed == before:
             return
         self._packed[key] = packed
+        self._is_touched = True
         size = sum(len(name) + len(value) for name, value in self._packed.items())
         if size > self._limit:
             if before is None:
