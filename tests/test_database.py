@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection, reset_queries, transaction
 from django.test.utils import CaptureQueriesContext
@@ -80,14 +81,27 @@ def test_a_thread_that_ends_leaves_no_connection(database):
     assert seen == [None]
 
 
-def test_a_worker_process_takes_the_care_of_connections_over_from_djangos_requests():
-    def receivers():
-        return {
-            receiver for signal in (request_started, request_finished) for receiver in signal._live_receivers(None)[0]
-        }
+def receivers():
+    return {receiver for signal in (request_started, request_finished) for receiver in signal._live_receivers(None)[0]}
 
+
+LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
+MEMCACHED = "django.core.cache.backends.memcached.PyMemcacheCache"
+
+
+@pytest.mark.parametrize(
+    ("backends", "taken"),
+    [
+        ([LOCMEM], {close_caches}),
+        ([LOCMEM, MEMCACHED], set()),
+        (["no.such.Cache"], set()),
+    ],
+)
+def test_a_worker_process_takes_the_care_of_connections_over_from_djangos_requests(settings, backends, taken):
+    settings.CACHES = {f"cache{number}": {"BACKEND": backend} for number, backend in enumerate(backends)}
     before = receivers()
-    assert {close_old_connections, reset_queries} <= before
+    taken = {close_old_connections, reset_queries, *taken}
+    assert taken <= before
     with care_by_message():
-        assert receivers() == before - {close_old_connections, reset_queries}
+        assert receivers() == before - taken
     assert receivers() == before

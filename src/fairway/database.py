@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+from django.core.cache import close_caches
+from django.core.cache.backends.base import BaseCache
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.utils.module_loading import import_string
 
 
 class _Opened(threading.local):
@@ -63,17 +67,29 @@ def _is_sound(connection: BaseDatabaseWrapper) -> bool:
 def care_by_message() -> Iterator[None]:
     """Let a worker process look after connections once a message; Django would do it again for each HTTP request.
 
-    Its receivers look through all databases of the settings, three times a request: a fifth of a small view.
+    Its receivers look through all databases of the settings, three times a request: a fifth of a small view. So does
+    one through all caches, which is let be where a cache has something to close after a request.
     """
     request_started.disconnect(reset_queries)
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
+    is_taken = not any(map(_closes_something, settings.CACHES.values())) and request_finished.disconnect(close_caches)
     try:
         yield
     finally:
+        if is_taken:
+            request_finished.connect(close_caches)
         request_started.connect(reset_queries)
         request_started.connect(close_old_connections)
         request_finished.connect(close_old_connections)
+
+
+def _closes_something(cache: dict[str, Any]) -> bool:
+    """Say whether the backend of a cache does anything at the end of a request; few do."""
+    try:
+        return import_string(cache["BACKEND"]).close is not BaseCache.close
+    except (ImportError, KeyError, AttributeError):  # whoever uses it is told
+        return True
 
 
 def close_connections() -> None:
