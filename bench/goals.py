@@ -101,12 +101,17 @@ def _fanout(results: Results) -> Iterator[Verdict]:
 
 
 def _echo(results: Results) -> Iterator[Verdict]:
-    for shape in ("echo-1", "echo-100", "echo-user-100"):
-        for ours, other in product(OURS, CHANNELS):
-            ratio = results.ratio(shape, ours, other)
-            if ratio and (ours, shape) != ("fairway-hub", "echo-1"):
-                goal = f"{ours}, {shape}: at most {ECHO_SHARE:.0%} of the CPU of Channels 4, {other}"
-                yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= ECHO_SHARE)
+    # The hub's two processes are for two cores: what is pinned to one pays for going to and fro between them.
+    shapes = (
+        ("fairway", "echo-1"),
+        ("fairway", "echo-100"),
+        ("fairway", "echo-user-100"),
+        ("fairway-hub", "rate-user-100"),
+    )
+    for (ours, shape), other in product(shapes, CHANNELS):
+        if ratio := results.ratio(shape, ours, other):
+            goal = f"{ours}, {shape}: at most {ECHO_SHARE:.0%} of the CPU of Channels 4, {other}"
+            yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= ECHO_SHARE)
 
 
 def _memory(results: Results) -> Iterator[Verdict]:

@@ -198,6 +198,16 @@ SHAPES: tuple[Shape, ...] = (
         seconds=2.0,
     ),
     Shape(
+        key="rate-user-100",
+        title="echo on all cores: 100 sockets, JSON class, session user",
+        family="rate",
+        path="/names/",
+        sockets=100,
+        json=True,
+        contenders=DJANGO,
+        seconds=2.0,
+    ),
+    Shape(
         key="rate-slow",
         title="echo on all cores: 100 sockets, 1 of them on a 200 ms consumer (latency of the other 99)",
         family="rate",
