@@ -115,7 +115,6 @@ class Peer(asyncio.Protocol):
     def _handlers_after_hello(self) -> dict[type[Frame], Callable[[Any], None]]:
         seats = self.seats
         return {
-            Commit: lambda frame: seats.commit([frame]),
             Submit: self._submit,
             Release: seats.release,
             Demand: seats.demand,
