@@ -59,13 +59,10 @@ def user_in(session: Any) -> Any:
     login = None if session is None else _login_in(session)
     if login is None:
         return _anonymous()
-    max_age = user_max_age()
-    user = RECENT.find(login, max_age) if max_age else None
+    user = _recent(login)
     if user is None:
         begun = RECENT.begin()
-        user = get_user(_request_with(session))
-        if max_age and user.is_authenticated:
-            RECENT.keep(login, user, begun, max_age)
+        user = _kept(login, get_user(_request_with(session)), begun)
     return user
 
 
@@ -77,13 +74,24 @@ async def auser_in(session: Any) -> Any:
     login = _login_in(session)
     if login is None:
         return _anonymous()
-    max_age = user_max_age()
-    user = RECENT.find(login, max_age) if max_age else None
+    user = _recent(login)
     if user is None:
         begun = RECENT.begin()
-        user = await aget_user(_request_with(session))
-        if max_age and user.is_authenticated:
-            RECENT.keep(login, user, begun, max_age)
+        user = _kept(login, await aget_user(_request_with(session)), begun)
+    return user
+
+
+def _recent(login: Login) -> Any:
+    """Return the user of a login if they were loaded a moment ago, and may be used still; else None."""
+    max_age = user_max_age()
+    return RECENT.find(login, max_age) if max_age else None
+
+
+def _kept(login: Login, user: Any, begun: tuple[float, int]) -> Any:
+    """Return the user of a login, who was just loaded; keep somebody who is logged in for the next messages."""
+    max_age = user_max_age()
+    if max_age and user.is_authenticated:
+        RECENT.keep(login, user, begun, max_age)
     return user
 
 
