@@ -5,6 +5,7 @@ from typing import Any
 
 from fairway.channel import Message
 from fairway.consumers import BaseConsumer
+from fairway.sessions.around import find_message
 
 Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
 """A decorator for what handles a message."""
@@ -16,10 +17,7 @@ def message_of(args: Sequence[Any], decorator: str) -> Message:
     Raises:
         TypeError: there is none, so `decorator` stands on something that is no consumer.
     """
-    for argument in args[:2]:
-        if isinstance(argument, Message):
-            return argument
-    message = getattr(args[0], "message", None) if args else None
+    message = find_message(args) or (getattr(args[0], "message", None) if args else None)
     if isinstance(message, Message):
         return message
     what = ", ".join(type(argument).__name__ for argument in args) or "nothing"

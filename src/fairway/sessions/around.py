@@ -4,7 +4,7 @@ A decorator may consist of several steps, as `channel_session_user` does of a se
 wrapper, because a class-based consumer decorates its method anew for each message.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -95,14 +95,22 @@ def _coroutine_around(
     return inner
 
 
+def find_message(args: Sequence[Any]) -> Message | None:
+    """Return the message among the first two positional arguments: of a function, or of a method with its `self`."""
+    for argument in args[:2]:
+        if isinstance(argument, Message):
+            return argument
+    return None
+
+
 def message_in(args: tuple[Any, ...], name: str) -> Message:
-    """Return the message among the first two positional arguments: of a function, or of a method with its `self`.
+    """Return what `find_message` finds.
 
     Raises:
         ValueError: there is none.
     """
-    for argument in args[:2]:
-        if isinstance(argument, Message):
-            return argument
+    message = find_message(args)
+    if message is not None:
+        return message
     msg = f"{name} called without Message instance: a consumer takes the message as its first positional argument"
     raise ValueError(msg)
