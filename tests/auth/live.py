@@ -1,9 +1,7 @@
 """A real site with accounts: a server, a worker, views that log in and out, and browsers that hold cookies."""
 
-import asyncio
 import contextlib
 import http.client
-import threading
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -17,9 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from fairway import channel_layers
 from fairway.application import application_for
-from fairway.server import Server
-from fairway.server.config import ServerConfig
-from fairway.worker.loop import Worker
+from tests.support.serving import serving as serving_on
 
 MEMORY = {"BACKEND": "fairway.layers.MemoryLayer"}
 
@@ -149,19 +145,8 @@ def serving(settings: object, routing: str, layer_setting: dict[str, object] = M
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     settings.CHANNEL_LAYERS = {"default": {**layer_setting, "ROUTING": routing}}
     layer = channel_layers["default"]
-    server = Server(ServerConfig(binds=["127.0.0.1:0"]), layer)
-    worker = Worker(layer, application_for(), threads=1)  # SQLite in memory locks whole tables
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(server.start())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    worker.start()
     try:
-        yield server.bound[0][1]
+        with serving_on(layer, application_for(), threads=1) as port:  # SQLite in memory locks whole tables
+            yield port
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
-        worker.stop(5)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
         channel_layers.clear()

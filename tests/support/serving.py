@@ -25,8 +25,9 @@ def serving(layer: MemoryLayer, application: Application, threads: int = 4) -> I
     try:
         yield server.bound[0][1]
     finally:
-        worker.stop(5)
+        # The server first: the worker is to consume that the sockets are closed.
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        worker.stop(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
