@@ -38,12 +38,12 @@ deploy-demo: ## watch 1,000 conversations go on while workers are reloaded and k
 
 test: ## run the tests (PYTEST_ARGS="-k gate" narrows them)
 	@$(SETUP) --group test
-	@$(SYSTEM) --optional chromium postgresql redis-server
+	@$(SYSTEM) --optional chromium openssl postgresql redis-server
 	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" $(PYTEST_ARGS)
 
 coverage: ## run the tests and hold the gates: 95 % of branches, and a test file for each module
 	@$(SETUP) --group test
-	@$(SYSTEM) --optional chromium postgresql redis-server
+	@$(SYSTEM) --optional chromium openssl postgresql redis-server
 	@$(BIN)/python -m pytest -n auto -m "not soak and not conformance" --cov --cov-report=term $(PYTEST_ARGS)
 	@$(BIN)/python tools/module_tests.py
 
@@ -67,7 +67,7 @@ conformance: ## run the Autobahn WebSocket suite against Fairway (AUTOBAHN_CASES
 
 soak: ## run the long counts, and look for new inputs (FAIRWAY_SOAK=1 is the short form that CI runs)
 	@$(SETUP) --group test
-	@$(SYSTEM) --optional chromium postgresql redis-server
+	@$(SYSTEM) --optional chromium openssl postgresql redis-server
 	@FAIRWAY_SOAK=$(FAIRWAY_SOAK) $(BIN)/python -m pytest -n auto -m "soak or hypothesis" --timeout 3000 $(PYTEST_ARGS)
 
 bench: ## compare with the bare event loop, Channels 4 and WSGI servers, and write the tables
@@ -85,7 +85,7 @@ wheel-test: ## build the wheel and use it in an environment of its own
 	@$(BIN)/python tools/wheel_test.py
 
 test-all: ## run the tests on every supported Python that this machine has
-	@$(SYSTEM) --optional chromium postgresql redis-server
+	@$(SYSTEM) --optional chromium openssl postgresql redis-server
 	@python3 tools/test_all.py $(PYTEST_ARGS)
 
 clean: ## remove what runs and builds have left, and the environments

@@ -1,17 +1,37 @@
 """What every test may ask for: event loops, real components, the size of a soak. The work is done in tests/support."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.support.components import require_component
 from tests.support.coroutines import loop_factory, pytest_pyfunc_call
-from tests.support.processes import running
+from tests.support.redis_fixtures import (
+    own_redis,
+    own_redis_cluster,
+    own_redis_sentinel,
+    redis_certificates,
+    running_redis,
+    running_redis_cluster,
+    shared_redis,
+    shared_redis_cluster,
+    tls_redis,
+)
 
-__all__ = ["loop_factory", "pytest_pyfunc_call"]
+__all__ = [
+    "loop_factory",
+    "own_redis",
+    "own_redis_cluster",
+    "own_redis_sentinel",
+    "pytest_pyfunc_call",
+    "redis_certificates",
+    "running_redis",
+    "running_redis_cluster",
+    "shared_redis",
+    "shared_redis_cluster",
+    "tls_redis",
+]
 
 # `make test` tries the same inputs on every machine and every day. `make soak` tries more, and new ones each time; only
 # in CI it does not, because what a change is blamed for should come from the change.
@@ -33,16 +53,6 @@ hypothesis.settings.load_profile("soak" if SOAK else "fixed")
 def soak() -> int:
     """How many times longer than in CI a soak test runs (`make soak` 20, CI 1)."""
     return max(SOAK, 1)
-
-
-@pytest.fixture
-def redis_socket(tmp_path: Path) -> Iterator[Path]:
-    """The Unix socket of a Redis server of this test's own, empty, and gone afterwards."""
-    path = tmp_path / "redis.sock"
-    arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", tmp_path]
-    with running([require_component("redis"), *arguments]) as server:
-        server.wait_for_output("eady to accept connections")
-        yield path
 
 
 @pytest.fixture

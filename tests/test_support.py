@@ -64,11 +64,11 @@ def test_a_program_that_ends_early_says_what_it_printed() -> None:
         program.wait_for_output("ready")
 
 
-def test_redis_is_a_real_one(redis_socket) -> None:
-    import redis
-
-    with redis.Redis(unix_socket_path=str(redis_socket)) as client:
-        assert client.ping()
+def test_redis_is_a_real_one_and_comes_back_empty(own_redis) -> None:
+    own_redis.call("SET", "key", "value")
+    assert own_redis.call("GET", "key") == b"value"
+    own_redis.restart()
+    assert own_redis.call("GET", "key") is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="system Chromium is a Debian matter")

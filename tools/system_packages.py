@@ -16,6 +16,7 @@ import sys
 # Which program shows that a package, or another build of the same thing, is there.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "openssl": ("openssl",),
     "postgresql": ("postgres", "pg_ctl"),
     "redis-server": ("redis-server", "valkey-server"),
     "wrk": ("wrk",),

@@ -14,6 +14,7 @@ import pytest
 COMPONENTS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
     "redis": (("redis-server", "valkey-server"), "redis-server"),
+    "openssl": (("openssl",), "openssl"),
     "postgres": (("postgres", "pg_ctl"), "postgresql"),
 }
 
