@@ -35,7 +35,7 @@
         └── RequestTimeout         the body took too long
 
 What only tells two cases of one error apart inside a room stands there: `wire.hub.FrameBroken` is a `PeerError`,
-`layers.hub.line.LineLost` and `HubRefuses` are `LayerUnavailable`.
+`layers.hub.writing.LineLost` and `HubRefuses` are `LayerUnavailable`.
 """
 
 from collections.abc import Iterable

@@ -1,24 +1,24 @@
-"""A client's end of a line to the hub: making it, again and again, and writing. Who reads it is decided in `turns`.
+"""A client's end of a line to the hub: making it, again and again, and reading. Who reads it is decided in `turns`.
 
-The socket blocks: a thread that waits for the hub costs one system call. A coroutine never waits in it: what the
-socket does not take at once is written by a thread.
+The socket blocks: a thread that waits for the hub costs one system call. How it is written to is told in `writing`.
 """
 
-import asyncio
-import concurrent.futures
 import logging
 import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.greeting import CHUNK, HubRefuses, check_welcome, dial, hello, limit_sends, receive_some
+from fairway.layers.hub.link import Link
+from fairway.layers.hub.writing import LineLost, Writing
 from fairway.wire.hub import FRAME_LIMIT, STOPS, Frame, FrameBroken, FrameReader, FromHub, Refusal, Welcome, pack
+
+__all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Line", "LineLost"]
 
 logger = logging.getLogger("fairway.layer")
 
@@ -30,28 +30,7 @@ LONGEST_PAUSE = 1.0
 """Between two attempts to reach a hub that is away."""
 
 
-_Done = concurrent.futures.Future[None]
-
-
-class LineLost(LayerUnavailable):
-    """The line broke before something was written to it as a whole: the hub has not acted on it, and will not."""
-
-
-class _Link:
-    """One connection, and what belongs to it alone."""
-
-    __slots__ = ("early", "frames", "opening", "socket")
-
-    def __init__(self, made: socket.socket, frames: FrameReader[Any], early: list[Frame]) -> None:
-        self.socket = made
-        self.frames = frames
-        self.early = early
-        """Frames that came with the welcome."""
-        self.opening = b""
-        """What has to be written to it before anything else."""
-
-
-class Line:
+class Line(Writing):
     """One connection to a hub at a time, made again when it breaks.
 
     Locks are taken in this order: `_writing`, `_connecting`, then whatever `on_made` and `on_lost` take.
@@ -71,24 +50,20 @@ class Line:
         on_made: Callable[[Callable[[bytes], None]], None],
         on_lost: Callable[[], None],
     ) -> None:
+        super().__init__()
         self.path = path
-        self.generation = 0
-        """Counts the connections; 0 before the first."""
         self.version = 0
         self.epoch = ""
         self.closed = False
         self._versions = versions
         self._on_made = on_made
         self._on_lost = on_lost
-        self._link: _Link | None = None
         self._connecting = threading.RLock()
         self._attempts = 0
         self._failure = ""
         """Why the last attempt to connect failed."""
         self._refusal = ""
         """The refusal that the log has told about."""
-        self._writing = threading.Lock()
-        self._posted: deque[tuple[bytes, int, _Done | None]] = deque()
         self._is_away = False
         self._away_since = 0.0
         self._closing = threading.Event()
@@ -172,14 +147,14 @@ class Line:
         self._failure = self._refusal = ""
         self._on_made(partial(self._use, link, welcome))
 
-    def _use(self, link: _Link, welcome: Welcome, opening: bytes) -> None:
+    def _use(self, link: Link, welcome: Welcome, opening: bytes) -> None:
         self.version, self.epoch = welcome.version, welcome.epoch
         link.opening = opening
         # In this order: whoever sees the new connection sees its number, too.
         self.generation += 1
         self._link = link
 
-    def _greet(self) -> tuple[_Link, Welcome]:
+    def _greet(self) -> tuple[Link, Welcome]:
         made = dial(self.path)
         try:
             frames: FrameReader[Any] = FrameReader(FromHub)
@@ -197,9 +172,9 @@ class Line:
                 msg = f"the hub at {self.path} did not greet: {error}"
                 raise LayerUnavailable(msg) from error
             raise
-        return _Link(made, frames, received[1:]), welcome
+        return Link(made, frames, received[1:]), welcome
 
-    def lose(self, link: _Link | None, reason: str) -> None:
+    def lose(self, link: Link | None, reason: str) -> None:
         """Give a connection up, unless that has been done."""
         if link is None or self._link is not link:
             return
@@ -244,139 +219,12 @@ class Line:
         self._link = None
         self._close_stale()
         self._connecting = threading.RLock()
-        self._writing = threading.Lock()
-        self._posted.clear()
+        self.forget_writing()
         self._is_away = False
         self._away_since = 0.0
         self._closing = threading.Event()
         if self.closed:
             self._closing.set()
-
-    # --- writing -----------------------------------------------------------------------------------------------------
-
-    def write(self, data: bytes, generation: int = 0) -> None:
-        """Write bytes; wait while the hub is behind.
-
-        Parameters:
-            data: whole frames.
-            generation: the connection that they are for; 0 for any.
-
-        Raises:
-            LineLost: there is no such connection (any more).
-        """
-        try:
-            with self._writing:
-                link = self._current(generation)
-                if link.opening:
-                    data, link.opening = link.opening + data, b""
-                self._write(link, data)
-        finally:
-            if self._posted:
-                self.write_posted()
-
-    def _current(self, generation: int) -> _Link:
-        link = self._link
-        if link is None or (generation and generation != self.generation):
-            msg = f"there is no connection to the hub at {self.path}"
-            raise LineLost(msg)
-        return link
-
-    def _write(self, link: _Link, data: bytes) -> None:
-        try:
-            link.socket.sendall(data)
-        except OSError as error:
-            raise self._broken(link, error) from error
-
-    def _broken(self, link: _Link, error: OSError) -> LineLost:
-        self.lose(link, str(error))
-        return LineLost(f"the connection to the hub at {self.path} broke: {error}")
-
-    async def awrite(self, data: bytes, generation: int = 0) -> None:
-        """Do as `write`; the event loop does not wait. When it is cancelled, the frames are written all the same."""
-        if not self._posted and self._writing.acquire(blocking=False):
-            done = self._write_at_once(data, generation, None)
-            if self._posted:
-                self.write_posted()
-        else:
-            # In the queue, as the frames of one loop keep their order, also when whoever waits for one is cancelled.
-            done = concurrent.futures.Future()
-            self._posted.append((data, generation, done))
-            self.write_posted()
-        if done:
-            await asyncio.shield(asyncio.wrap_future(done))
-
-    def post(self, data: bytes) -> None:
-        """Have something written soon that is of no use any more once this connection is lost; `write_posted` does it.
-
-        What is posted is written in the order in which it was posted.
-        """
-        self._posted.append((data, self.generation, None))
-
-    def write_posted(self) -> None:
-        """Write what was posted, without waiting for anybody: a thread that is writing right now does this, too."""
-        while self._posted and self._writing.acquire(blocking=False):
-            try:
-                data, generation, done = self._posted.popleft()
-            except IndexError:
-                self._writing.release()
-                continue
-            try:
-                if self._write_at_once(data, generation, done):
-                    return
-            except LineLost as error:
-                if done:
-                    done.set_exception(error)
-            else:
-                if done:
-                    done.set_result(None)
-
-    def _write_at_once(self, data: bytes, generation: int, done: _Done | None) -> _Done | None:
-        """Write what the socket takes now; a thread of its own writes the rest, if there is any.
-
-        Called with the lock, which is let go at the end of it: nobody may write in the middle of a frame. The rest
-        never waits for a pool of threads, whose threads may all wait for the lock.
-
-        Returns:
-            what is done (`done`, if given) when the rest is written; None when there is no rest.
-        """
-        rest = b""
-        try:
-            link = self._current(generation)
-            if link.opening:
-                data, link.opening = link.opening + data, b""
-            try:
-                rest = data[link.socket.send(data, socket.MSG_DONTWAIT) :]
-            except BlockingIOError:
-                rest = data
-            except OSError as error:
-                raise self._broken(link, error) from error
-        finally:
-            if not rest:
-                self._writing.release()
-        if not rest:
-            return None
-        done = done or concurrent.futures.Future()
-        writer = threading.Thread(target=self._write_rest, args=(link, rest, done), name="fairway-write", daemon=True)
-        try:
-            writer.start()
-        except RuntimeError as error:  # there can be no more threads; half a frame is of no use
-            self._writing.release()
-            raise self._broken(link, OSError(str(error))) from error
-        return done
-
-    def _write_rest(self, link: _Link, rest: bytes, done: _Done) -> None:
-        error: LineLost | None = None
-        try:
-            self._write(link, rest)
-        except LineLost as lost:
-            error = lost
-        finally:
-            self._writing.release()
-        if error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-        self.write_posted()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -402,7 +250,7 @@ class Line:
             self.lose(link, "it hung up")
         return []
 
-    def _check(self, link: _Link, frames: list[Any]) -> list[Any]:
+    def _check(self, link: Link, frames: list[Any]) -> list[Any]:
         if frames and type(frames[-1]) is Refusal:
             self.lose(link, frames[-1].reason)
         return frames

@@ -1,0 +1,15 @@
+"""One connection to a hub."""
+
+import socket
+from typing import Any
+
+from fairway.layers.hub.link import Link
+from fairway.wire.hub import FrameReader, FromHub
+
+
+def test_a_connection_keeps_what_came_early_and_what_goes_first() -> None:
+    ours, theirs = socket.socketpair()
+    frames: FrameReader[Any] = FrameReader(FromHub)
+    with ours, theirs:
+        link = Link(ours, frames, [])
+        assert (link.socket, link.frames, link.early, link.opening) == (ours, frames, [], b"")
