@@ -4,8 +4,9 @@ A frame is four bytes of length (unsigned, big-endian) and one MessagePack array
 Message bodies are `bin` values in it that nobody decodes on the way. A receiver ignores fields beyond those it knows,
 and takes the default for those that are missing, so that fields can be added at the end without a new version.
 
-A line begins with `Hello` from the client and `Welcome` or `Refusal` from the hub; all that follows has the version
-that `Welcome` names. Version 2 added what version 1 lacks: `Open.threads`, `Will`, `Recalled` and `Readers`.
+A line begins with `Hello` from the client and `Welcome` or `Refusal` from the hub, over TCP with `Challenge` and
+`Proof` in between; all that follows has the version that `Welcome` names. Version 2 added what version 1 lacks:
+`Open.threads`, `Will`, `Recalled` and `Readers`.
 """
 
 import struct
@@ -51,6 +52,8 @@ class Hello(Frame, tag=1):
     newest: int
     name: str = ""
     features: list[str] = []
+    nonce: bytes = b""
+    """Over TCP, what the hub's proof must be about; see `hub_secret`."""
 
 
 class Welcome(Frame, tag=2):
@@ -59,6 +62,8 @@ class Welcome(Frame, tag=2):
     version: int
     epoch: str
     features: list[str] = []
+    proof: bytes = b""
+    """Over TCP, that the hub knows the secret."""
 
 
 class Refusal(Frame, tag=3):
@@ -66,6 +71,21 @@ class Refusal(Frame, tag=3):
 
     reason: str
 
+
+class Challenge(Frame, tag=4):
+    """The hub's answer to a hello over TCP: what the client's proof must be about."""
+
+    nonce: bytes
+
+
+class Proof(Frame, tag=5):
+    """The client's answer to that: it knows the secret. Then comes `Welcome`, or `Refusal`."""
+
+    proof: bytes
+
+
+REFUSED = "refused"
+"""All that a hub tells a stranger who has not proved to know the secret."""
 
 STOPS = "the hub stops"
 """The reason of a refusal by which a hub that was told to stop says goodbye."""
@@ -268,6 +288,7 @@ class Pong(Frame, tag=55):
 
 FromClient = (
     Hello
+    | Proof
     | Open
     | Commit
     | Release
@@ -287,7 +308,7 @@ FromClient = (
     | Announce
     | Will
 )
-FromHub = Welcome | Refusal | Delivered | Recalled | Answer | Items | Readers | Pong
+FromHub = Welcome | Refusal | Challenge | Delivered | Recalled | Answer | Items | Readers | Pong
 
 F = TypeVar("F")
 

@@ -1,5 +1,6 @@
 """docs/transport.md is enough to write a client: this one knows nothing else of frames or of our own client."""
 
+import hmac
 import re
 import socket
 import struct
@@ -72,7 +73,7 @@ def clients(hub: HubThread) -> Iterator[tuple[Client, Client]]:
 
 
 def test_the_hello(hub: HubThread, clients: tuple[Client, Client]) -> None:
-    assert clients[0].welcome == [WELCOME, 2, hub.layer.broker.epoch, []]
+    assert clients[0].welcome == [WELCOME, 2, hub.layer.broker.epoch, [], b""]
     stranger = Client(hub.path, 8, 9)
     assert stranger.welcome[0] == REFUSAL
     assert "8 to 9" in stranger.welcome[1]
@@ -167,3 +168,16 @@ def test_the_page_names_every_frame() -> None:
         assert row.split("|")[2].split()[0] == kind.__name__
         for field in kind.__struct_fields__:
             assert field in row
+
+
+def test_the_greeting_over_tcp_is_what_is_computed() -> None:
+    """The four frames of the page, made from its secret and its nonces with nothing but the page's formula."""
+    said = re.findall(r"^    (?:client|hub)  +([0-9a-f ]+)\n +([0-9a-f ]+)$", PAGE.read_text(), re.MULTILINE)
+    frames = [bytes.fromhex(first + second) for first, second in said]
+    assert [int.from_bytes(frame[:4], "big") for frame in frames] == [len(frame) - 4 for frame in frames]
+    hello, challenge, proof, welcome = (msgspec.msgpack.decode(frame[4:]) for frame in frames)
+    assert [fields[0] for fields in (hello, challenge, proof, welcome)] == [HELLO, 4, 5, WELCOME]
+    about = hello[6] + challenge[1] + bytes(32)
+    secret = b"correct horse battery staple"
+    assert proof[1] == hmac.digest(secret, b"fairway hub client" + about, "sha256")
+    assert welcome[4] == hmac.digest(secret, b"fairway hub server" + about, "sha256")
