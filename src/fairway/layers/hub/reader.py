@@ -33,6 +33,10 @@ _RECEIPT = (1 << GENERATION_SHIFT) - 1
 class LocalReader(Reader):
     """A session of a hub. When the hub comes back after it was away, the session is opened again."""
 
+    _pack: Callable[[Frame], Any] = staticmethod(pack)
+    """Makes of a frame what the line writes; lines of other kinds write other things."""
+    _nothing: Any = b""
+
     def __init__(self, layer: "LocalLayer", number: int, channels: list[str], window: int, threads: int) -> None:
         self._layer = layer
         self._line = layer.line
@@ -62,13 +66,14 @@ class LocalReader(Reader):
         """Return the frame that opens this session."""
         return Open(self._number, token, self._channels, self._window, self._threads)
 
-    def renew(self) -> bytes:
+    def renew(self) -> Any:
         """Begin anew on another line; return what opens the session again. Called under the mutex."""
         self._owed = 0
         if self._stopped:
-            return b""
+            return self._nothing
         self._asked = self._waiting if self._is_exact else 0
-        return pack(self.opening(0)) + (pack(Demand(self._number, self._asked)) if self._asked else b"")
+        opening = self._pack(self.opening(0))
+        return opening + self._pack(Demand(self._number, self._asked)) if self._asked else opening
 
     def disown(self) -> None:
         """This is a forked process, and the session is the parent's."""
@@ -183,7 +188,7 @@ class LocalReader(Reader):
             more = self._owed if self._waiting else 0
             self._owed -= more
         if more:
-            self._line.post(pack(Demand(self._number, more)))
+            self._line.post(self._pack(Demand(self._number, more)))
 
     def _end_waiting(self) -> None:
         """One waits no more, and got nothing."""
@@ -272,7 +277,7 @@ class LocalReader(Reader):
             raise _lost(delivery) from error
 
     def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> bytes:
-        data = pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
+        data = self._pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
         try:
             self._held.remove(delivery.receipt)
         except KeyError:
@@ -322,7 +327,7 @@ class LocalReader(Reader):
         receipts += [ready.receipt for ready, _ in self._ready]
         self._ready.clear()
         self._held.difference_update(receipts)
-        self._line.post(pack(Release(self._number, [receipt & _RECEIPT for receipt in receipts])))
+        self._line.post(self._pack(Release(self._number, [receipt & _RECEIPT for receipt in receipts])))
         if not self._is_exact:
             self._owed += len(receipts)
         self._demand()
@@ -332,7 +337,7 @@ class LocalReader(Reader):
         if not self._is_exact:
             with self._turns.mutex:
                 self._window += more
-                self._line.post(pack(Demand(self._number, more, more)))
+                self._line.post(self._pack(Demand(self._number, more, more)))
             self._line.write_posted()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
@@ -359,7 +364,7 @@ class LocalReader(Reader):
             self.lose()
         self._dismiss()
         if self._layer.drop_reader(self._number):
-            self._line.post(pack(Shut(self._number)))
+            self._line.post(self._pack(Shut(self._number)))
             self._line.write_posted()
 
     def stop(self) -> None:
