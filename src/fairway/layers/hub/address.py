@@ -50,6 +50,11 @@ class HubAddress:
             raise InvalidLayerSetting(msg)
 
     @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path
+
+    @property
     def url(self) -> str:
         """The URL of this address."""
         options = [f"mode={self.mode:04o}"] if self.mode != DEFAULT_MODE else []

@@ -73,7 +73,7 @@ class LocalLayer(Layer):
         self._numbers = itertools.count(1)
         self._readers: dict[int, LocalReader] = {}
         self._inboxes: list[LocalInbox] = []
-        self.line = Line(self.address.path, versions, self._made, self._lost)
+        self.line = Line(self.address, versions, self._made, self._lost)
         self.turns = Turns(self.line, self._dispatch)
         _open_layers.add(self)
 

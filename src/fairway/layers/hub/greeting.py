@@ -1,6 +1,6 @@
 """How a line to the hub begins, seen from a client: whom it calls, what it says first, and what may be answered.
 
-A line of a process (`line`) and one of an inbox (`inbox`) begin alike; how either waits is its own affair.
+`meeting` does it, for the line of a process (`line`) and that of an inbox (`inbox`).
 """
 
 import os
@@ -11,9 +11,6 @@ import sys
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.address import check_folder
 from fairway.wire.hub import MAGIC, VERSIONS, Frame, Hello, Refusal, Welcome
-
-CHUNK = 64 * 1024
-"""Bytes that are read at once."""
 
 HELLO_TIMEOUT = 5.0
 """A hub that has not greeted for so long is taken for dead."""
@@ -52,19 +49,6 @@ def limit_sends(made: socket.socket, seconds: float) -> None:
     """Bound how long a blocking socket waits for its peer, to be connected or to take something."""
     if sys.platform != "win32":
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds), 0))
-
-
-def receive_some(made: socket.socket, path: str) -> bytes:
-    """Return what comes next from a hub that has not greeted yet.
-
-    Raises:
-        LayerUnavailable: it hung up.
-    """
-    data = made.recv(CHUNK)
-    if not data:
-        msg = f"the hub at {path} hung up instead of greeting"
-        raise LayerUnavailable(msg)
-    return data
 
 
 def hello(versions: tuple[int, int] = VERSIONS) -> Hello:

@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 from fairway.broker.effects import Envelope, Item, Renewed, Severed
 from fairway.errors import LayerUnavailable
 from fairway.layers.base import Inbox
-from fairway.layers.hub.address import check_folder
-from fairway.layers.hub.greeting import HubRefuses, check_welcome, dial, hello, receive_some
+from fairway.layers.hub.greeting import HubRefuses, check_welcome
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE
+from fairway.layers.hub.link import Link
+from fairway.layers.hub.meeting import meet
 from fairway.wire.hub import (
-    FRAME_LIMIT,
     Announce,
     Answer,
     Frame,
     FrameBroken,
-    FrameReader,
-    FromHub,
     Items,
     Leave,
     Mark,
@@ -75,19 +73,26 @@ class LocalInbox(Inbox):
         self._closed = False
         self._outgoing: list[bytes] = []
         self._line: _InboxLine | None = None
-        self._made = made = dial(layer.address.path)
+        link, welcome = meet(layer.address, layer.versions)
+        self._made = link.socket
         try:
-            self._line = line = _InboxLine(self)
-            line.greet(made)
+            line = _InboxLine(self, link)
+            self.welcomed(line, welcome)
+            line.own()
         except BaseException:
-            made.close()
+            link.socket.close()
             raise
-        self._task = self._loop.create_task(self._adopt(line, made))
+        self._task = self._loop.create_task(self._adopt(line))
 
-    async def _adopt(self, line: "_InboxLine", made: socket.socket) -> None:
+    async def _adopt(self, line: "_InboxLine") -> None:
+        """Let the event loop read and write a line from now on."""
+        made = line.link.socket
         made.setblocking(False)  # noqa: FBT003
         try:
-            await self._loop.create_unix_connection(lambda: line, sock=made)
+            if made.family == socket.AF_UNIX:
+                await self._loop.create_unix_connection(lambda: line, sock=made)
+            else:
+                await self._loop.create_connection(lambda: line, sock=made)
         except OSError as error:
             made.close()
             self.severed(str(error))
@@ -100,14 +105,9 @@ class LocalInbox(Inbox):
         return pack(Own(1, self._prefixes))
 
     @property
-    def greeting(self) -> bytes:
-        """What begins a line."""
-        return pack(hello(self._layer.versions))
-
-    @property
     def path(self) -> str:
-        """The hub's socket."""
-        return self._layer.address.path
+        """The hub, for a person to read."""
+        return self._layer.address.name
 
     def welcomed(self, line: "_InboxLine", welcome: Welcome) -> None:
         """Learn which hub this is, and use this line from now on."""
@@ -145,20 +145,26 @@ class LocalInbox(Inbox):
         while not self._closed:
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(LONGEST_PAUSE, pause * 2)
-            line = _InboxLine(self)
             try:
-                async with asyncio.timeout(GREETING_TIMEOUT):
-                    check_folder(self.path)
-                    await self._loop.create_unix_connection(lambda line=line: line, self.path)  # type: ignore[misc]
-                    line.say_hello()
-                    await line.is_welcome
-            except (OSError, LayerUnavailable, TimeoutError) as error:
+                link, welcome = await asyncio.to_thread(self._meet)
+            except LayerUnavailable as error:
                 self._note_refusal(error)
-                line.abandon()
-                if line.is_greeted:  # just now: its end begins the next search
-                    return
             else:
+                line = _InboxLine(self, link)
+                # Owned first, so that everything that `Renewed` brings about finds an owner.
+                line.write(self.owning)
+                self.welcomed(line, welcome)
+                line.take_all(link.early)
+                await self._adopt(line)
                 return
+
+    def _meet(self) -> tuple[Link, Welcome]:
+        """Meet the hub again, in a thread, which nobody may wait for any more at the end of it."""
+        link, welcome = meet(self._layer.address, self._layer.versions)
+        self._made = link.socket
+        if self._closed:
+            link.socket.close()
+        return link, welcome
 
     def _note_refusal(self, error: Exception) -> None:
         if isinstance(error, HubRefuses) and str(error) != self._refusal:
@@ -253,9 +259,7 @@ class LocalInbox(Inbox):
 
     def _end(self) -> None:
         self._flush()
-        if self._line is None:
-            self._task.cancel()
-        elif not self._line.end():
+        if self._line is None or not self._line.end():
             self._task.cancel()
             self._made.close()
 
@@ -263,51 +267,39 @@ class LocalInbox(Inbox):
 class _InboxLine(asyncio.Protocol):
     """One connection of an inbox to its hub."""
 
-    def __init__(self, inbox: LocalInbox) -> None:
+    def __init__(self, inbox: LocalInbox, link: Link) -> None:
+        self.link = link
         self._inbox = inbox
-        self._frames: FrameReader[Any] = FrameReader(FromHub)
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
         """What is written before the event loop has taken the connection over."""
-        self._early_frames: list[Frame] = []
-        self.is_greeted = False
         self._reason = "it hung up"
         self._ended = False
-        self.is_welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def greet(self, made: socket.socket) -> None:
-        """Say hello and own the prefixes, waiting for the hub: it is on this host.
+    def own(self) -> None:
+        """Own the prefixes, waiting for the hub.
 
         Raises:
-            LayerUnavailable: it refuses.
+            LayerUnavailable: it does not answer.
         """
-        path = self._inbox.path
+        link = self.link
         try:
-            made.sendall(self._inbox.greeting)
-            received: list[Frame] = []
+            link.socket.settimeout(GREETING_TIMEOUT)
+            link.socket.sendall(self._closed(self._inbox.owning))
+            received, link.early = link.early, []
             while not any(isinstance(frame, Answer | Refusal) for frame in received):
-                frames = self._frames.receive(receive_some(made, path))
-                if frames and not self.is_greeted:
-                    self._welcome(frames.pop(0))
-                    made.sendall(self._inbox.owning)
-                received += frames
+                frames = link.receive()
+                received += [Refusal("it hung up")] if frames is None else frames
         except (OSError, FrameBroken) as error:
-            msg = f"the hub at {path} did not greet: {error}"
+            msg = f"the hub at {self._inbox.path} did not greet: {error}"
             raise LayerUnavailable(msg) from error
         for frame in received:
             if isinstance(frame, Refusal):
-                check_welcome(frame, path)
-            self._inbox.take(frame)
+                check_welcome(frame, self._inbox.path)
+        self.take_all(received)
 
-    def say_hello(self) -> None:
-        """Begin the line."""
-        self.write(self._inbox.greeting)
-
-    def _welcome(self, frame: Frame) -> None:
-        welcome = check_welcome(frame, self._inbox.path)
-        self._frames.limit = FRAME_LIMIT
-        self.is_greeted = True
-        self._inbox.welcomed(self, welcome)
+    def _closed(self, data: bytes) -> bytes:
+        return data if self.link.seal is None else self.link.seal.close(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Write what had to wait."""
@@ -318,44 +310,28 @@ class _InboxLine(asyncio.Protocol):
         early = b"".join(self._early)
         self._early.clear()
         if early:
-            self._transport.write(early)
+            self._transport.write(self._closed(early))
 
     def data_received(self, data: bytes) -> None:
         """Take frames in."""
+        link = self.link
         try:
-            for frame in self._frames.receive(data):
-                if not self.is_greeted:
-                    self._greeted(frame)
-                elif isinstance(frame, Refusal):
-                    self._reason = frame.reason
-                else:
-                    self._inbox.take(frame)
-        except FrameBroken as error:
-            self._reason = error.reason
+            self.take_all(link.frames.receive(data if link.seal is None else link.seal.open(data)))
+        except (FrameBroken, OSError) as error:
+            self._reason = str(error)
             self.abandon()
 
-    def _greeted(self, frame: Frame) -> None:
-        try:
-            # Owned first, so that everything that `Renewed` brings about finds an owner.
-            check_welcome(frame, self._inbox.path)
-            self.write(self._inbox.owning)
-            self._welcome(frame)
-        except LayerUnavailable as error:
-            if not self.is_welcome.done():
-                self.is_welcome.set_exception(error)
-            return
-        if not self.is_welcome.done():
-            self.is_welcome.set_result(None)
+    def take_all(self, frames: list[Frame]) -> None:
+        """Take frames in."""
+        for frame in frames:
+            if isinstance(frame, Refusal):
+                self._reason = frame.reason
+            else:
+                self._inbox.take(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the inbox, unless it has given this line up."""
-        if not self.is_welcome.done():
-            if self.is_greeted:
-                self.is_welcome.set_result(None)
-            else:
-                self.is_welcome.set_exception(LayerUnavailable(str(exc or self._reason)))
-                self.is_welcome.exception()
-        if self.is_greeted and not self._ended:
+        if not self._ended:
             self._ended = True
             self._inbox.severed(str(exc) if exc else self._reason)
 
@@ -368,7 +344,7 @@ class _InboxLine(asyncio.Protocol):
             self._reason = "it has stopped reading"
             transport.abort()
         elif not transport.is_closing():
-            transport.write(data)
+            transport.write(self._closed(data))
 
     def end(self) -> bool:
         """Close, once everything is written. Return False when the event loop has not taken the connection over."""

@@ -13,17 +13,15 @@ from functools import partial
 from typing import Any
 
 from fairway.errors import LayerUnavailable
-from fairway.layers.hub.greeting import CHUNK, HubRefuses, check_welcome, dial, hello, limit_sends, receive_some
+from fairway.layers.hub.greeting import HubRefuses
 from fairway.layers.hub.link import Link
+from fairway.layers.hub.meeting import SILENCE, Address, meet
 from fairway.layers.hub.writing import LineLost, Writing
-from fairway.wire.hub import FRAME_LIMIT, STOPS, Frame, FrameBroken, FrameReader, FromHub, Refusal, Welcome, pack
+from fairway.wire.hub import STOPS, FrameBroken, Refusal, Welcome
 
 __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Line", "LineLost"]
 
 logger = logging.getLogger("fairway.layer")
-
-SEND_TIMEOUT = 10.0
-"""A hub that takes nothing for so long is taken for dead."""
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
@@ -36,7 +34,7 @@ class Line(Writing):
     Locks are taken in this order: `_writing`, `_connecting`, then whatever `on_made` and `on_lost` take.
 
     Parameters:
-        path: the hub's socket.
+        address: where the hub is.
         versions: the oldest and the newest version of the protocol that is spoken.
         on_made: called when there is a new connection, with a function that puts it to use. It calls that with what is
             to be written before anything else, while it keeps the state still that this is made of.
@@ -45,13 +43,14 @@ class Line(Writing):
 
     def __init__(
         self,
-        path: str,
+        address: Address,
         versions: tuple[int, int],
         on_made: Callable[[Callable[[bytes], None]], None],
         on_lost: Callable[[], None],
     ) -> None:
         super().__init__()
-        self.path = path
+        self.address = address
+        self.path = address.name
         self.version = 0
         self.epoch = ""
         self.closed = False
@@ -130,7 +129,7 @@ class Line(Writing):
     def _make(self) -> None:
         self._close_stale()
         try:
-            link, welcome = self._greet()
+            link, welcome = meet(self.address, self._versions)
         except LayerUnavailable as error:
             self._failure = str(error)
             self._away_since = self._away_since or time.monotonic()
@@ -153,26 +152,6 @@ class Line(Writing):
         # In this order: whoever sees the new connection sees its number, too.
         self.generation += 1
         self._link = link
-
-    def _greet(self) -> tuple[Link, Welcome]:
-        made = dial(self.path)
-        try:
-            frames: FrameReader[Any] = FrameReader(FromHub)
-            made.sendall(pack(hello(self._versions)))
-            received: list[Frame] = []
-            while not received:
-                received = frames.receive(receive_some(made, self.path))
-            welcome = check_welcome(received[0], self.path)
-            frames.limit = FRAME_LIMIT
-            made.settimeout(None)
-            limit_sends(made, SEND_TIMEOUT)
-        except BaseException as error:
-            made.close()
-            if isinstance(error, OSError | FrameBroken):
-                msg = f"the hub at {self.path} did not greet: {error}"
-                raise LayerUnavailable(msg) from error
-            raise
-        return Link(made, frames, received[1:]), welcome
 
     def lose(self, link: Link | None, reason: str) -> None:
         """Give a connection up, unless that has been done."""
@@ -239,9 +218,19 @@ class Line(Writing):
         try:
             if timeout is not None and not _wait_readable(link.socket, timeout):
                 return []
-            data = link.socket.recv(CHUNK)
-            if data:
-                return self._check(link, link.frames.receive(data))
+        except (OSError, ValueError) as error:
+            self.lose(link, str(error))
+            return []
+        return self.read_link(link)
+
+    def read_link(self, link: Link) -> list[Any]:
+        """Return what comes next over a connection; none when it broke."""
+        try:
+            frames = link.receive()
+            if frames is not None:
+                return self._check(link, frames)
+        except BlockingIOError:
+            self.lose(link, f"no sign of life for {SILENCE:g} s")
         except (OSError, ValueError) as error:
             self.lose(link, str(error))
         except FrameBroken as error:

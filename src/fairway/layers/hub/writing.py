@@ -12,6 +12,7 @@ from collections import deque
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.link import Link
+from fairway.layers.hub.tls import Seal
 
 _Done = concurrent.futures.Future[None]
 
@@ -57,6 +58,8 @@ class Writing(ABC):
                 link = self._current(generation)
                 if link.opening:
                     data, link.opening = link.opening + data, b""
+                if link.seal is not None:
+                    data = self._close(link, link.seal, data)
                 self._write(link, data)
         finally:
             if self._posted:
@@ -72,6 +75,12 @@ class Writing(ABC):
     def _write(self, link: Link, data: bytes) -> None:
         try:
             link.socket.sendall(data)
+        except OSError as error:
+            raise self._broken(link, error) from error
+
+    def _close(self, link: Link, seal: Seal, data: bytes) -> bytes:
+        try:
+            return seal.close(data)
         except OSError as error:
             raise self._broken(link, error) from error
 
@@ -132,6 +141,8 @@ class Writing(ABC):
             link = self._current(generation)
             if link.opening:
                 data, link.opening = link.opening + data, b""
+            if link.seal is not None:
+                data = self._close(link, link.seal, data)
             try:
                 rest = data[link.socket.send(data, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
