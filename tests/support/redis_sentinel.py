@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from tests.support.components import require_component
-from tests.support.processes import running
+from tests.support.processes import Program, running
 from tests.support.redis import HOST, RedisServer, call, free_low_port, redis_folder, started
 from tests.support.waiting import wait_until
 
@@ -21,12 +21,13 @@ MASTER_OPTIONS = ("--repl-diskless-sync-delay", "0")
 class RedisSentinel:
     """Two servers and their Sentinels.
 
-    `servers` are both servers, whoever is the master now.
+    `servers` are both servers, whoever is the master now; `sentinels` run on `ports`.
     """
 
-    def __init__(self, servers: list[RedisServer], ports: list[int]) -> None:
+    def __init__(self, servers: list[RedisServer], sentinels: list[Program]) -> None:
         self.servers = servers
-        self.ports = ports
+        self.sentinels = sentinels
+        self.ports = [sentinel.port for sentinel in sentinels]
 
     @property
     def url(self) -> str:
@@ -66,6 +67,11 @@ class RedisSentinel:
         """Wait until each Sentinel knows the replica and the other Sentinels, so that it can fail over."""
         wait_until(lambda: all(self._is_ready(port) for port in self.ports), "Sentinels that know each other")
 
+    def set_password(self, password: str) -> None:
+        """Demand a password of whoever asks a Sentinel; the methods of this class no longer work then."""
+        for port in self.ports:
+            self._ask(port, "ACL", "SETUSER", "default", "resetpass", f">{password}")
+
     def _is_ready(self, port: int) -> bool:
         master = _table(self._ask(port, "SENTINEL", "MASTER", SERVICE))
         replicas = [_table(one) for one in self._ask(port, "SENTINEL", "REPLICAS", SERVICE)]
@@ -94,13 +100,13 @@ def redis_sentinel(sentinels: int = 1, *options: str) -> Iterator[RedisSentinel]
             life.callback(server.kill)
             servers.append(server)
         wait_until(lambda: servers[1].call("ROLE")[3] == b"connected", "the replica")
-        ports = [_start_sentinel(life, servers[0].port) for _ in range(sentinels)]
-        group = RedisSentinel(servers, ports)
+        watching = [_start_sentinel(life, servers[0].port) for _ in range(sentinels)]
+        group = RedisSentinel(servers, watching)
         group.wait()
         yield group
 
 
-def _start_sentinel(life: contextlib.ExitStack, master: int) -> int:
+def _start_sentinel(life: contextlib.ExitStack, master: int) -> Program:
     folder, port = life.enter_context(redis_folder()), free_low_port()
     settings = folder / "sentinel.conf"
     settings.write_text(
@@ -110,8 +116,7 @@ def _start_sentinel(life: contextlib.ExitStack, master: int) -> int:
         f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT}\n"
         f"sentinel parallel-syncs {SERVICE} 1\n"
     )
-    life.enter_context(running([require_component("redis"), settings, "--sentinel"], port=port))
-    return port
+    return life.enter_context(running([require_component("redis"), settings, "--sentinel"], port=port))
 
 
 def _table(flat: list[bytes]) -> dict[bytes, bytes]:

@@ -173,6 +173,8 @@ def parse_redis_url(url: str) -> RedisAddress:
 def hide_passwords(text: str) -> str:
     """Return a text, such as a URL that cannot be parsed, with whatever in it may be a password replaced by `***`."""
     text = re.sub(r"(//)[^\s'\"]*@", rf"\1{_HIDDEN}@", text)
+    # The host after it may have been forgotten.
+    text = re.sub(r"(//[^\s'\"@/?#:\[]*:)(?!\d{1,5}(?:[,/?#'\"\s]|$))[^\s'\"]*", rf"\1{_HIDDEN}", text)
     return re.sub(r"(password=)[^&\s'\"]*", rf"\1{_HIDDEN}", text, flags=re.IGNORECASE)
 
 
@@ -234,14 +236,17 @@ def _node(place: str, default: int) -> Node:
         is_host = bool(_HOST.match(host))
     if not is_host:
         raise InvalidLayerSetting(f"{place!r} names no host of Redis; write host:port, such as 127.0.0.1:{default}")
+    if port and not port.isdigit():
+        # Somebody may have forgotten what follows a password, so it is not shown.
+        raise InvalidLayerSetting(f"what follows {host}: is no port; it is a whole number from 1 to 65535")
     return Node(host, _whole("the port", port, 1, 65535) if port else default)
 
 
 def _unix_node(places: str, path: str) -> Node:
     path = unquote(path)
     if places or len(path) < 2 or "\0" in path:
-        msg = f"{places + path!r} is no path of a socket; write redis+unix:///run/redis/redis.sock"
-        raise InvalidLayerSetting(msg)
+        found = "a host" if places else repr(path)
+        raise InvalidLayerSetting(f"{found} is no path of a socket; write redis+unix:///run/redis/redis.sock")
     return Node(path=path)
 
 

@@ -30,8 +30,13 @@ class Nodes:
 
     def __init__(self, address: RedisAddress) -> None:
         self.address = address
-        self._opener = Opener(address.login, address.db, address.tls)
-        self._sentinels = Opener(address.sentinel_login, 0, address.tls) if address.kind is Kind.SENTINEL else None
+        self._sentinels: Opener | None = None
+        role = ""
+        if address.kind is Kind.SENTINEL:
+            # Sentinel may name a master that has just become a replica, and a replica takes nothing.
+            role = "master"
+            self._sentinels = Opener(address.sentinel_login, 0, address.tls)
+        self._opener = Opener(address.login, address.db, address.tls, role)
         self._lock = threading.Lock()
         self._looked = 0.0
         self._table: SlotTable | None = None
@@ -80,26 +85,14 @@ class Nodes:
         Raises:
             LayerUnavailable: it cannot be reached, does not let us in, or, behind Sentinel, is no master (any more).
         """
-        wire = self._opener.open(node, timeout)
-        try:
-            if self._sentinels:
-                check_role(wire.ask(pack("ROLE"), timeout=timeout)[0], node)
-        except BaseException:
-            wire.close()
-            raise
-        return wire
+        return self._opener.open(node, timeout)
 
     async def aconnect(self, node: Node, protocol: asyncio.Protocol, *, timeout: float = CONNECT_TIMEOUT) -> AsyncWire:
         """Connect an asyncio protocol to a server that `node_of` named. Keep what it returns.
 
-        Behind Sentinel the role is looked at first, by a connection of its own.
-
         Raises:
-            LayerUnavailable: as `connect`.
+            LayerUnavailable: as `connect`; all steps together have `timeout` seconds.
         """
-        if self._sentinels:
-            wire = await asyncio.to_thread(self.connect, node, timeout=timeout)
-            wire.close()
         return await self._opener.aopen(node, protocol, timeout)
 
     def _look_after(self, moment: float) -> SlotTable:
@@ -149,16 +142,3 @@ class Nodes:
         if not reply:
             raise unavailable(node, f"is a Sentinel that does not know the service {service!r}")
         return SlotTable([(0, 16383, Node(reply[0].decode(), int(reply[1])))])
-
-
-def check_role(reply: object, node: Node) -> None:
-    """See that `ROLE` was answered by a master.
-
-    Raises:
-        LayerUnavailable: it was not.
-    """
-    if isinstance(reply, ReplyError):
-        raise unavailable(node, f"does not tell its role: {reply}; its user needs +role")
-    if not isinstance(reply, list) or reply[0] != b"master":
-        role = reply[0].decode() if isinstance(reply, list) else reply
-        raise unavailable(node, f"is no master but a {role}; Sentinel may be failing over")

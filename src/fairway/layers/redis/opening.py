@@ -20,6 +20,8 @@ from fairway.layers.redis.address import Login, Node, Tls, Verify
 from fairway.layers.redis.wire import Wire, unavailable
 
 CONNECT_TIMEOUT: Final = 2.0
+FAILURES: Final = (RedisError, OSError, UnicodeError)
+"""What a greeting can end with. A timeout is an OSError, a host that no name can be is a UnicodeError."""
 
 
 class Opener:
@@ -29,28 +31,36 @@ class Opener:
         login: who we are.
         db: the database.
         tls: how TLS is spoken; None: it is not.
+        role: what a server must be, such as "master"; "": nobody asks.
 
     Raises:
         InvalidLayerSetting: a file of `tls` cannot be used.
     """
 
-    def __init__(self, login: Login, db: int, tls: Tls | None) -> None:
+    def __init__(self, login: Login, db: int, tls: Tls | None, role: str = "") -> None:
         self._login = login
         self._db = db
+        self._role = role
         self._context = make_context(tls) if tls else None
 
     def open(self, node: Node, timeout: float = CONNECT_TIMEOUT) -> Wire:
         """Return a wire to a server; each step on the way has `timeout` seconds.
 
         Raises:
-            LayerUnavailable: it cannot be reached or does not let us in; the text says why.
+            LayerUnavailable: it cannot be reached, does not let us in, or has another role; the text says why.
         """
         connection = self._connection(node, timeout)
         try:
             connection.connect()
-        except (RedisError, OSError) as error:
+            if self._role:
+                connection.send_command("ROLE")
+                check_role(self._role, connection.read_response(), node)
+        except FAILURES as error:
             connection.disconnect()
             raise _refused(node, error) from error
+        except LayerUnavailable:
+            connection.disconnect()
+            raise
         # The one place where a socket changes hands: redis-py forgets it, and would otherwise close it when collected.
         taken, connection._sock = connection._sock, None  # noqa: SLF001
         connection.disconnect()
@@ -66,10 +76,13 @@ class Opener:
         try:
             async with asyncio.timeout(timeout):
                 await connection.connect()
-        except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
+                if self._role:
+                    await connection.send_command("ROLE")
+                    check_role(self._role, await connection.read_response(), node)
+        except FAILURES as error:
             await connection.disconnect(nowait=True)
             raise _refused(node, error) from error
-        except asyncio.CancelledError:
+        except (LayerUnavailable, asyncio.CancelledError):
             await connection.disconnect(nowait=True)
             raise
         # As above. Nothing can be lost in between: all replies have been read, and nothing comes unasked.
@@ -155,6 +168,17 @@ def make_context(tls: Tls) -> ssl.SSLContext:
             remedy = "files of PEM, the key without a password"
             raise InvalidLayerSetting(f"{files} of the Redis URL cannot be used: {error}; {remedy}") from error
     return context
+
+
+def check_role(wanted: str, reply: Any, node: Node) -> None:
+    """See that `ROLE` was answered by a server that has the role.
+
+    Raises:
+        LayerUnavailable: it has another one.
+    """
+    role = reply[0].decode()
+    if role != wanted:
+        raise unavailable(node, f"is no {wanted} but a {role}; Sentinel may be failing over")
 
 
 class _TlsConnection(SSLConnection):

@@ -52,8 +52,8 @@ TROUBLES: Final[dict[str, Trouble]] = {
 }
 """The first word of an error -> what it means."""
 
-# Before 7.0 a script's error hides the one that it met: "ERR Error running script (…): @user_script:3: -OOM command …".
-_INSIDE: Final = re.compile(r"user_script:\d+: -([A-Z]+) ")
+# Before 7.0 a script hides what it met: "ERR Error running script (…): @user_script:3: @user_script: 3: -OOM …".
+_INSIDE: Final = re.compile(r"user_script: ?\d+: -([A-Z]+) ")
 
 
 def code_of(error: Exception) -> str:

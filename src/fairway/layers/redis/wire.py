@@ -96,7 +96,7 @@ class Wire:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError as error:
-            raise unavailable(self.node, f"is lost: {error}") from error
+            raise unavailable(self.node, f"is lost: {error.strerror or error}") from error
 
     def sendall(self, data: bytes, timeout: float | None = None) -> None:
         """Send all, and wait for room.
@@ -133,7 +133,7 @@ class Wire:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return []
         except OSError as error:
-            raise unavailable(self.node, f"is lost: {error}") from error
+            raise unavailable(self.node, f"is lost: {error.strerror or error}") from error
         return parsed(self._parser, self.node)
 
     def wait(self, timeout: float | None = None) -> bool:
