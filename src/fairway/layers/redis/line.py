@@ -1,0 +1,416 @@
+"""A process's connections to Redis as one line: commands out, replies and stream entries in. `turns` decides who reads.
+
+For each server there is a pipe for commands and, beside it, the mail. When one connection breaks the line is lost as a
+whole: what was held is another's, and all begins anew on new connections.
+"""
+
+import asyncio
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from fairway.errors import LayerUnavailable
+from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
+from fairway.layers.redis.address import Node
+from fairway.layers.redis.commands import Command
+from fairway.layers.redis.mail import Mail, OnEntry
+from fairway.layers.redis.nodes import Nodes
+from fairway.layers.redis.operations import Await
+from fairway.layers.redis.pipe import OnReply, Pipe
+from fairway.layers.redis.scripts import scripts
+from fairway.layers.redis.shards import Shards
+from fairway.layers.redis.troubles import Trouble, trouble
+from fairway.layers.redis.wire import ReplyError, pack, unavailable
+
+logger = logging.getLogger("fairway.layer")
+
+CONNECT_TIMEOUT = 2.0
+REPLY_TIMEOUT = 10.0
+"""A server that leaves commands unanswered for so long is taken for dead."""
+
+OnResult = Callable[[Any], None]
+
+
+class Request(Struct, gc=False):
+    """A command ready to be sent."""
+
+    shard: str
+    data: bytes
+    on_reply: OnReply
+
+
+class _Link:
+    """The connections to all servers at a time."""
+
+    def __init__(self) -> None:
+        self.pipes: dict[Node, Pipe] = {}
+        self.mails: dict[Node, Mail] = {}
+        self.poll = select.poll()
+        self.ends: dict[int, Pipe | Mail] = {}
+        self.homes: dict[str, Node] = {}
+        """Shard -> server."""
+
+    def add(self, node: Node, pipe: Pipe, mail: Mail) -> None:
+        """Use the connections to one more server."""
+        self.pipes[node], self.mails[node] = pipe, mail
+        for end in (pipe, mail):
+            number = end.wire.socket.fileno()
+            self.ends[number] = end
+            self.poll.register(number, select.POLLIN)
+
+    def hang_up(self) -> None:
+        """Wake whoever waits here. The sockets are closed later: their numbers are used again."""
+        for end in self.ends.values():
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(end.wire.socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        for end in self.ends.values():
+            end.close()
+
+
+class RedisLine:
+    """The connections of one layer, made again when they break.
+
+    Parameters:
+        nodes: the servers.
+        shards: what the shards are called.
+        on_made: called when there are new connections, before anything else is written to them.
+        on_lost: called, in any thread, when the line has broken, and before it is made again.
+        on_due: called with a shard and the seconds until something is due there.
+        on_losses: called with what a script wants the log to tell.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        shards: Shards,
+        client: str,
+        *,
+        on_made: Callable[[], None],
+        on_lost: Callable[[], None],
+        on_due: Callable[[str, float], None],
+        on_losses: Callable[[list[bytes]], None],
+    ) -> None:
+        self.nodes = nodes
+        self.shards = shards
+        self.client = client
+        self.generation = 0
+        self.closed = False
+        self.arrived: list[Any] = []
+        """What has come since the last `read`."""
+        self._on_made = on_made
+        self._on_lost = on_lost
+        self._on_due = on_due
+        self._on_losses = on_losses
+        self._link: _Link | None = None
+        self._is_away = False
+        self._away_since = 0.0
+        self._attempts = 0
+        self._failure = ""
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget the connections: in a forked process they are the parent's."""
+        self._link = None
+        self._connecting = threading.RLock()
+        self._posting = threading.Lock()
+        self._posted: deque[tuple[list[Request], int]] = deque()
+        self._closing = threading.Event()
+        self._answers: dict[tuple[str, str], OnResult] = {}
+        self._stale: list[_Link] = []
+        if self.closed:
+            self._closing.set()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there are connections, as far as is known."""
+        return self._link is not None
+
+    # --- making it ---------------------------------------------------------------------------------------------------
+
+    def deadline(self, wait: float) -> float:
+        """Return until when a call that may wait for `wait` seconds waits: all together wait once for a lost line."""
+        now = time.monotonic()
+        return (self._away_since if self._away_since and self._link is None else now) + wait
+
+    def ensure(self, wait: float) -> None:
+        """Return when there are connections; try for `wait` seconds, and at least once.
+
+        Raises:
+            LayerUnavailable: Redis could not be reached.
+        """
+        deadline = time.monotonic() + wait
+        pause = FIRST_PAUSE
+        while self._link is None:
+            try:
+                self.connect()
+            except LayerUnavailable:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closing.wait(min(pause, left)):
+                    raise
+                pause = min(LONGEST_PAUSE, pause * 2)
+
+    def connect(self) -> None:
+        """Make the connections, unless there are some. Who waits for another's attempt shares its result.
+
+        Raises:
+            LayerUnavailable: Redis cannot be reached, or refuses.
+        """
+        attempts = self._attempts
+        with self._connecting:
+            if self._link is not None:
+                return
+            if self.closed:
+                msg = "the layer is closed"
+                raise LayerUnavailable(msg)
+            if self._attempts != attempts and self._failure:
+                raise LayerUnavailable(self._failure)
+            self._make()
+        if self.closed:  # meanwhile
+            self.lose(self._link, "closed")
+
+    def _make(self) -> None:
+        for stale in self._stale:
+            stale.close()
+        self._stale.clear()
+        link = _Link()
+        try:
+            if self.generation or not self.nodes.masters:
+                self.nodes.refresh()
+            for node in self.nodes.masters:
+                self._meet(link, node)
+        except LayerUnavailable as error:
+            link.close()
+            self._failure = str(error)
+            self._away_since = self._away_since or time.monotonic()
+            raise
+        finally:
+            self._attempts += 1
+        if self._is_away:
+            logger.warning("Redis at %s is back", self.nodes.address)
+        self._is_away, self._away_since, self._failure = False, 0.0, ""
+        self.generation += 1
+        self._link = link
+        self._on_made()
+
+    def _meet(self, link: _Link, node: Node) -> None:
+        wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
+        pipe = Pipe(wire, lambda reason: self.lose(link, reason))
+        try:
+            loads = [pack("SCRIPT", "LOAD", script.source) for script in scripts().values()]
+            for reply in wire.ask(*loads, timeout=CONNECT_TIMEOUT):
+                if isinstance(reply, ReplyError):
+                    raise unavailable(node, f"does not take our scripts: {reply}")
+            mail_wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
+            try:
+                mail = Mail(mail_wire, CONNECT_TIMEOUT)
+            except LayerUnavailable:
+                mail_wire.close()
+                raise
+        except LayerUnavailable:
+            pipe.close()
+            raise
+        link.add(node, pipe, mail)
+
+    def lose(self, link: "_Link | None", reason: str) -> None:
+        """Give the connections up, unless that has been done."""
+        if link is None or self._link is not link:
+            return
+        with self._connecting:
+            if self._link is not link:
+                return
+            self._link = None
+            is_news = not self.closed and not self._is_away
+            self._is_away = True
+            self._away_since = time.monotonic()
+            link.hang_up()
+            self._stale.append(link)
+            self._answers.clear()
+            self._on_lost()
+        if is_news:
+            logger.warning("%s: trying again until it is back", reason)
+
+    def drop(self, reason: str) -> None:
+        """Give up whatever connections there are."""
+        self.lose(self._link, reason)
+
+    def look_for_silence(self) -> None:
+        """Give the connections up if Redis owes us an answer for too long."""
+        link, now = self._link, time.monotonic()
+        if link is None:
+            return
+        for node, pipe in link.pipes.items():
+            if pipe.is_silent(now, REPLY_TIMEOUT) or link.mails[node].is_silent(now):
+                self.lose(link, f"Redis at {node} gives no answer")
+                return
+
+    def pause(self, seconds: float) -> bool:
+        """Wait before the next attempt; return True when the line was closed meanwhile."""
+        return self._closing.wait(seconds)
+
+    def close(self) -> None:
+        """End the line for good."""
+        self.closed = True
+        self._closing.set()
+        self.lose(self._link, "closed")
+        for stale in self._stale:
+            stale.close()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def request(self, command: Command, on_result: OnResult | None = None) -> Request:
+        """Return a command ready to be sent; `on_result` is called with its result, or a LayerUnavailable."""
+        sha = scripts()[command.script].sha
+        data = pack("EVALSHA", sha, 1, self.shards.base(command.shard), *command.arguments)
+        return Request(command.shard, data, lambda reply: self._replied(command.shard, on_result, reply))
+
+    def _replied(self, shard: str, on_result: OnResult | None, reply: Any) -> None:
+        if isinstance(reply, ReplyError):
+            failure = LayerUnavailable(f"Redis at {self.nodes.address} refuses: {reply}")
+            if on_result:
+                on_result(failure)
+            if on_result is None or trouble(reply) not in (Trouble.FULL, Trouble.REFUSED, Trouble.BUG):
+                raise failure
+            return
+        due, result, losses = reply
+        if due >= 0:
+            self._on_due(shard, due / 1000)
+        if losses:
+            self._on_losses(losses)
+        if on_result:
+            on_result(result)
+
+    def write(self, requests: list[Request], generation: int = 0) -> None:
+        """Write requests, and wait for room when much is unsent.
+
+        Raises:
+            LineLost: there is no such connection (any more).
+        """
+        if self._posted:
+            self.write_posted()
+        for pipe in self._send(requests, generation):
+            pipe.wait_for_room()
+
+    async def awrite(self, requests: list[Request], generation: int = 0) -> None:
+        """Do as `write`; the event loop does not wait."""
+        if self._posted:
+            self.write_posted()
+        for pipe in self._send(requests, generation):
+            if pipe.is_crowded:
+                await asyncio.to_thread(pipe.wait_for_room)
+
+    def post(self, requests: list[Request]) -> None:
+        """Have something written soon that is of no use any more once these connections are lost."""
+        self._posted.append((requests, self.generation))
+
+    def write_posted(self) -> None:
+        """Write what was posted, in its order, without waiting for anybody."""
+        while self._posted and self._posting.acquire(blocking=False):
+            try:
+                requests, generation = self._posted.popleft()
+                self._send(requests, generation)
+            except (IndexError, LineLost):
+                pass  # another thread has written it, or nobody can
+            finally:
+                self._posting.release()
+
+    def send_soon(self, requests: Sequence[Request]) -> None:
+        """Send the next step of an operation: only over the connections on which the one before was answered."""
+        self._send(requests, self.generation)
+
+    def _send(self, requests: Sequence[Request], generation: int) -> Sequence[Pipe]:
+        link = self._link
+        if link is None or (generation and generation != self.generation):
+            msg = f"there is no connection to Redis at {self.nodes.address}"
+            raise LineLost(msg)
+        try:
+            if len(link.pipes) == 1:
+                (pipe,) = link.pipes.values()
+                pipe.send(
+                    b"".join([request.data for request in requests]), [request.on_reply for request in requests]
+                )
+                return (pipe,)
+            parts: dict[Node, list[Request]] = {}
+            for request in requests:
+                parts.setdefault(self._home(link, request.shard), []).append(request)
+            for node, part in parts.items():
+                link.pipes[node].send(b"".join([one.data for one in part]), [one.on_reply for one in part])
+            return [link.pipes[node] for node in parts]
+        except (LayerUnavailable, KeyError) as error:
+            self.lose(link, str(error))
+            raise LineLost(str(error)) from error
+
+    def _home(self, link: _Link, shard: str) -> Node:
+        node = link.homes.get(shard)
+        if node is None:
+            node = link.homes[shard] = self.nodes.node_of(self.shards.base(shard))
+        return node
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def watch(self, shard: str, key: str, on_entry: OnEntry) -> None:
+        """Read a stream of a shard from its beginning, for as long as these connections last."""
+        link = self._link
+        if link is None:
+            return
+        node = self._home(link, shard)
+        mail = link.mails[node]
+        try:
+            if mail.watch(key, on_entry):
+                link.pipes[node].send(pack("CLIENT", "UNBLOCK", mail.client_id), [None])
+        except LayerUnavailable as error:
+            self.lose(link, str(error))
+
+    def unwatch(self, shard: str, key: str) -> None:
+        """Read a stream no more."""
+        link = self._link
+        if link is not None:
+            link.mails[self._home(link, shard)].forget(key)
+
+    def await_answer(self, awaited: Await, on_answer: OnResult) -> None:
+        """Wait for the answer that a shard, or an owner, gives to a token."""
+        number = awaited.token.rpartition("/")[2]
+        self._answers[awaited.shard, number] = on_answer
+
+        def take(entry: bytes, fields: Sequence[bytes]) -> None:
+            del entry
+            for place in range(0, len(fields), 2):
+                waiting = self._answers.pop((awaited.shard, fields[place].decode()), None)
+                if waiting:
+                    waiting(fields[place + 1])
+
+        self.watch(awaited.shard, self.shards.key(awaited.shard, f"a:{self.client}"), take)
+
+    def read(self, timeout: float | None) -> list[Any]:
+        """Return what has come, waiting for the next; nothing when the time is over, or the line broke."""
+        link = self._link
+        if link is None:
+            return []
+        if not self.arrived:
+            try:
+                ready = link.poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+                for number, _ in ready:
+                    link.ends[number].receive()
+            except (LayerUnavailable, OSError) as error:
+                self.lose(link, str(error))
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+    def nudge(self) -> None:
+        """Have Redis send something, so that the thread that reads looks up."""
+        link = self._link
+        if link is not None:
+            try:
+                next(iter(link.pipes.values())).send(pack("PING"), [None])
+            except LayerUnavailable as error:
+                self.lose(link, str(error))

@@ -1,0 +1,133 @@
+"""A worker's end of its sessions in Redis: many threads take deliveries and commit, as they do at a hub.
+
+Taking deliveries, giving them back and stopping are the hub reader's. What differs is what follows a delivery: a commit
+that concerns one shard only is written and forgotten; one that concerns others takes several steps, and is waited for.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.broker.effects import Delivery, Effect, Ending, Send
+from fairway.errors import DeliveryLost
+from fairway.layers.hub.line import LineLost
+from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader
+from fairway.layers.redis.commands import Lease
+from fairway.layers.redis.operations import Steps, answer, commit, single_commit
+from fairway.layers.redis.sessions import Sessions
+from fairway.wire.hub import Frame, Open
+
+if TYPE_CHECKING:
+    from fairway.layers.redis.layer import RedisLayer
+
+_RECEIPT = (1 << GENERATION_SHIFT) - 1
+
+
+class RedisReader(LocalReader):
+    """The sessions of one reader, in all shards."""
+
+    _nothing: Any = ()
+
+    def __init__(self, layer: "RedisLayer", number: int, channels: list[str], window: int, threads: int) -> None:
+        super().__init__(layer, number, channels, window, threads)  # type: ignore[arg-type]
+        self._redis = layer
+        self._pack = self._requests  # type: ignore[assignment]
+        opening = self.opening(0)
+        assert isinstance(opening, Open)  # noqa: S101
+        self.sessions = Sessions(layer.commands, opening)
+
+    def _requests(self, frame: Frame) -> list[Any]:
+        return self._redis.requests(self.sessions, frame)
+
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """See `Reader.commit`."""
+        lease = self._give_up(delivery)
+        generation = delivery.receipt >> GENERATION_SHIFT
+        try:
+            single = self._single(lease, delivery, outbox, ending)
+            if single:
+                self._redis.line.write(single, generation)
+            else:
+                self._redis.run(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+        except LineLost as error:
+            raise _gone(delivery) from error
+
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+        """See `Reader.acommit`."""
+        lease = self._give_up(delivery)
+        generation = delivery.receipt >> GENERATION_SHIFT
+        try:
+            single = self._single(lease, delivery, outbox, ending)
+            if single:
+                await self._redis.line.awrite(single, generation)
+            else:
+                await self._redis.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+        except LineLost as error:
+            raise _gone(delivery) from error
+
+    def _give_up(self, delivery: Delivery) -> Lease:
+        """Hold a delivery no more, as far as this process knows; return where it is held."""
+        try:
+            self._held.remove(delivery.receipt)
+        except KeyError:
+            raise _gone(delivery) from None
+        lease = self.sessions.take_lease(delivery.receipt & _RECEIPT)
+        if lease is None:
+            raise _gone(delivery)
+        return lease
+
+    def _single(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> list[Any]:
+        more = self.sessions.place_after_commit
+        command = single_commit(self._redis.commands, lease, delivery, outbox, ending, more)
+        return [self._redis.line.request(command, self._redis.check_committed)] if command else []
+
+    def _several(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Steps:
+        return commit(self._redis.commands, lease, delivery, outbox, ending, self.sessions.place_after_commit)
+
+    def _answering(self, delivery: Delivery, effect: Effect, timeout: float) -> "Answering | None":
+        """Return what answers the delivery's own connection; None for any other effect."""
+        if not isinstance(effect, Send) or effect.channel != delivery.envelope.reply_channel:
+            return None
+        lease = self.sessions.lease(delivery.receipt & _RECEIPT)
+        if delivery.receipt not in self._held or lease is None:
+            raise _gone(delivery)
+        return Answering(self._redis, lease, delivery, effect, timeout)
+
+    def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """See `Reader.publish`."""
+        steps = self._answering(delivery, effect, timeout)
+        if steps is None:
+            self._redis.publish(effect, timeout)
+            return
+        try:
+            self._redis.run(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
+        except LineLost as error:
+            raise _gone(delivery) from error
+
+    async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
+        """See `Reader.apublish`."""
+        steps = self._answering(delivery, effect, timeout)
+        if steps is None:
+            await self._redis.apublish(effect, timeout)
+            return
+        try:
+            await self._redis.arun(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
+        except LineLost as error:
+            raise _gone(delivery) from error
+
+
+class Answering:
+    """Makes the steps of an answer, under one token: so that it can be withdrawn."""
+
+    def __init__(self, layer: "RedisLayer", lease: Lease, delivery: Delivery, effect: Send, timeout: float) -> None:
+        self.channel = effect.channel
+        self.token = layer.new_token()
+        self._make = lambda: answer(layer.commands, lease, delivery, effect, lambda: self.token, timeout)
+
+    def __call__(self) -> Steps:
+        """Return the steps, not begun."""
+        return self._make()
+
+
+def _gone(delivery: Delivery) -> DeliveryLost:
+    msg = f"receipt {delivery.receipt} is no longer held; another reader has the message, or had it"
+    return DeliveryLost(msg)
