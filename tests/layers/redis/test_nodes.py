@@ -1,6 +1,7 @@
 """Which server has a key: one server, the master behind Sentinel, a Cluster; and what changes while it is used."""
 
 import asyncio
+import re
 import threading
 
 import pytest
@@ -147,8 +148,8 @@ def test_threads_share_a_look(own_redis: RedisServer) -> None:
             wait_until(lambda: threading.active_count() > 20, "threads")
         for thread in threads:
             thread.join(10)
-        asked = server.call("INFO", "commandstats").split(b"cmdstat_cluster|slots:calls=")[1]
-        assert int(asked.split(b",")[0]) <= 2
+        asked = re.findall(rb"cmdstat_cluster(?:\|slots)?:calls=(\d+)", server.call("INFO", "commandstats"))
+        assert int(asked[0]) <= 2
 
 
 # --- Sentinel --------------------------------------------------------------------------------------------------------
@@ -157,18 +158,20 @@ def test_threads_share_a_look(own_redis: RedisServer) -> None:
 async def test_the_master_is_found_and_followed(own_redis_sentinel: RedisSentinel) -> None:
     group = own_redis_sentinel
     nodes = Nodes(parse_redis_url(group.url))
-    old = group.master()
-    assert await nodes.anode_of("x") == Node(HOST, old.port)
-    assert ask(nodes, "x", "SET", "x", "1") == b"OK"
+    replica = Node(HOST, group.replica().port)
+    assert await nodes.anode_of("x") == Node(HOST, group.master().port)
+    with pytest.raises(LayerUnavailable, match=f"Redis at {replica} is no master but a slave"):
+        nodes.connect(replica)
+    with pytest.raises(LayerUnavailable, match=f"Redis at {replica} is no master but a slave"):
+        await nodes.aconnect(replica, asyncio.Protocol())
+    wire = nodes.connect(nodes.node_of("x"))
+    # A replica follows in its own time, and what it has not got yet is lost in a failover.
+    assert wire.ask(pack("SET", "x", "1"), pack("WAIT", 1, 10_000), timeout=20) == [b"OK", 1]
+    wire.close()
     new = group.fail_over()
     nodes.refresh()
     assert nodes.node_of("x") == Node(HOST, new.port)
     assert ask(nodes, "x", "GET", "x") == b"1"
-    wait_until(lambda: old.call("ROLE")[0] == b"slave", "the old master's new role")
-    with pytest.raises(LayerUnavailable, match=rf"Redis at {HOST}:{old.port} is no master but a slave"):
-        nodes.connect(Node(HOST, old.port))
-    with pytest.raises(LayerUnavailable, match=rf"Redis at {HOST}:{old.port} is no master but a slave"):
-        await nodes.aconnect(Node(HOST, old.port), asyncio.Protocol())
     (await nodes.aconnect(Node(HOST, new.port), asyncio.Protocol())).close()
 
 

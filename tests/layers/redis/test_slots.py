@@ -18,9 +18,8 @@ def test_a_key_is_where_its_slot_is() -> None:
     table = parse_slots(reply, ASKED)
     assert table.masters == [Node("h1", 7000), Node("h2", 7001)]
     for key in ("{a}", "{b}:x", "{b}:y", "c", "{fairway:#0}:x"):
-        assert table.node_of(key) == Node(
-            "h1" if key_slot(key.encode()) < 8192 else "h2", 7000 + (key_slot(key.encode()) >= 8192)
-        )
+        is_first = key_slot(key.encode()) < 8192
+        assert table.node_of(key) == (Node("h1", 7000) if is_first else Node("h2", 7001))
     assert table.node_of("{b}:x") == table.node_of("{b}:y")
 
 

@@ -42,7 +42,7 @@ HERE = Node("10.0.0.1", 6379)
         # What a script has met: from 7.0 on, and before.
         ("OOM command not allowed when used memory > 'maxmemory'. script: 8d, on @user_script:1.", Trouble.FULL),
         (
-            "ERR Error running script (call to f_8d): @user_script:1: @user_script: 1: -OOM command not allowed when used",
+            "ERR Error running script (call to f_8d): @user_script:1: @user_script: 1: -OOM command not allowed",
             Trouble.FULL,
         ),
         ("ERR Error running script (call to f_8d): @user_script:1: user_script:1: -1 is no number", Trouble.BUG),

@@ -118,7 +118,7 @@ def test_a_close_wakes_who_waits(wire: Wire) -> None:
     reader.join(10)
     assert len(lost) == 1
     assert wire.fileno() == -1
-    for act in (lambda: wire.send(b"x"), lambda: wire.receive(), lambda: wire.wait(0)):
+    for act in (lambda: wire.send(b"x"), wire.receive, lambda: wire.wait(0)):
         with pytest.raises(LayerUnavailable, match="is lost"):
             act()
 
@@ -175,7 +175,7 @@ def test_a_peer_that_resets_the_connection_is_lost() -> None:
     there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     there.close()
     assert wire.wait(10)
-    with pytest.raises(LayerUnavailable, match="Redis at peer:1 is lost: .*reset"):
+    with pytest.raises(LayerUnavailable, match=r"Redis at peer:1 is lost: .*reset"):
         wire.receive()
     wire.close()
 
