@@ -60,7 +60,7 @@ class HubThread:
         self.loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         self.layer = MemoryLayer(self._limits)
-        self.hub = HubServer(self.layer, HubAddress(path=self.path), self._versions, silence=self._silence)
+        self.hub = self.make_hub()
         await self.hub.start()
         self._started.set()
         try:
@@ -68,6 +68,10 @@ class HubThread:
         finally:
             await self.hub.stop(0)
             self.layer.close()
+
+    def make_hub(self) -> HubServer:
+        """Return the hub of this process's layer."""
+        return HubServer(self.layer, HubAddress(path=self.path), self._versions, silence=self._silence)
 
     def stop(self) -> None:
         """End it; all lines are cut."""
@@ -87,9 +91,14 @@ class HubThread:
 class RawLine:
     """A client of a hub that is only a socket: it may say whatever a test wants."""
 
-    def __init__(self, path: Path | str, *, greet: bool = True, versions: tuple[int, int] = VERSIONS) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(str(path))  # with a timeout it would fail, not wait, while too many knock
+    def __init__(
+        self, path: Path | str | tuple[str, int], *, greet: bool = True, versions: tuple[int, int] = VERSIONS
+    ) -> None:
+        is_tcp = isinstance(path, tuple)
+        self.socket = socket.socket(socket.AF_INET if is_tcp else socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(
+            path if is_tcp else str(path)
+        )  # with a timeout it would fail, not wait, while too many knock
         self.socket.settimeout(ANSWER_TIMEOUT)
         self._reader: FrameReader[Any] = FrameReader(FromHub, FRAME_LIMIT)
         self.unread: list[Any] = []

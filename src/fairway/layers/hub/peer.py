@@ -104,6 +104,7 @@ class Peer(asyncio.Protocol):
         self.version = 0
         """Of the protocol; 0 before the hello."""
         self.name = "a client"
+        self._proof = b""
         self.seats = Seats(self, hub.locked, hub.tell_readers)
         self._process = 0
         self.owner = 0
@@ -145,6 +146,14 @@ class Peer(asyncio.Protocol):
             self._hub.welcome(self)
         except LayerUnavailable as error:
             self.dismiss(str(error))
+
+    def take_over(self, transport: asyncio.Transport, hello: Hello, proof: bytes) -> None:
+        """Go on with a client that has shown over TCP that it knows the secret, as `proof` shows that we do."""
+        transport.set_protocol(self)
+        self._proof = proof
+        self.connection_made(transport)
+        if not transport.is_closing():
+            self._act([hello])
 
     def data_received(self, data: bytes) -> None:
         """Act on the frames that these bytes complete."""
@@ -304,7 +313,7 @@ class Peer(asyncio.Protocol):
     def _greet(self, hello: Hello) -> None:
         """Agree on a version, or refuse."""
         oldest, newest = self._hub.versions
-        self.name = "".join(char if char.isprintable() else "?" for char in hello.name[:80]) or self.name
+        self.name = "".join(char if char.isprintable() else "?" for char in hello.name[:160]) or self.name
         if hello.magic != MAGIC:
             self.cut("its hello is of another protocol")
         elif hello.newest < oldest or hello.oldest > newest:
@@ -316,7 +325,7 @@ class Peer(asyncio.Protocol):
             self.version = min(hello.newest, newest)
             self._frames.limit = FRAME_LIMIT
             self._handlers = self._handlers_after_hello()
-            self.put(Welcome(self.version, self._broker.epoch))
+            self.put(Welcome(self.version, self._broker.epoch, [], self._proof))
 
     # --- calls -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The hub's listening end: the broker of this process, for the other processes of its host.
+"""The hub's listening end: the broker of this process, for the other processes of its host, and of others (`tcp`).
 
 It runs on the event loop of the interface server, which itself reaches the broker by plain calls (`MemoryLayer`). Each
 client is a `Peer`. What a peer does wrong ends that peer's line with a line in the log, and nobody else's.
@@ -17,6 +17,7 @@ from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.doorway import Doorway
 from fairway.layers.hub.estates import Estate, Estates
 from fairway.layers.hub.peer import CLOSE_TIMEOUT, Peer
+from fairway.layers.hub.tcp_doorway import TcpDoorway
 from fairway.layers.hub.unread import UnreadChannels
 from fairway.layers.memory import MemoryLayer
 from fairway.wire.hub import STOPS, VERSIONS
@@ -45,6 +46,7 @@ class HubServer:
         address: where to listen.
         versions: the oldest and the newest version of the protocol that is spoken.
         silence: seconds without a sign after which a process with a session is taken for dead.
+        tcp: where to listen for other hosts.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class HubServer:
         versions: tuple[int, int] = VERSIONS,
         *,
         silence: float = SILENCE,
+        tcp: TcpDoorway | None = None,
     ) -> None:
         self.layer = layer
         self.locked = layer.locked
         self.address = address
         self.versions = versions
         self.silence = silence
+        self.tcp = tcp
         self.peers: set[Peer] = set()
         self.loop: asyncio.AbstractEventLoop
         self._thread = 0
@@ -78,13 +82,21 @@ class HubServer:
         """Listen on the running loop.
 
         Raises:
-            LayerUnavailable: another hub lives at this address, or there can be no socket there.
+            LayerUnavailable: another hub lives at one of its addresses, or there can be no socket there.
         """
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._doorway = Doorway(self.address)
+        if self.locked.joined:
+            await self.locked.joined.start()
         await self._open(self._doorway)
         self._watch = self.loop.create_task(self._look())
+        if self.tcp:
+            try:
+                await self.tcp.start(self)
+            except LayerUnavailable:
+                await self.stop(0)
+                raise
 
     async def _open(self, doorway: Doorway) -> None:
         # The server object is kept: uvloop closes the socket when it is collected.
@@ -98,6 +110,8 @@ class HubServer:
         self._watch.cancel()
         server.close()
         self._doorway.close()
+        if self.tcp:
+            self.tcp.close()
         try:
             if not self.locked.closed:
                 await self._drain(drain)
@@ -191,6 +205,8 @@ class HubServer:
                 )
                 self.locked.try_run(self.layer.broker.carry_out, estate.wills)
             await self._look_after_socket()
+            if self.tcp:
+                self.tcp.renew()
 
     def _is_owned(self, prefix: str) -> bool:
         return self.layer.broker.owners.by_prefix(prefix) is not None
