@@ -259,10 +259,10 @@ class Readable(Struct, gc=False, tag="readable"):
 
 
 class Settled(Struct, gc=False, tag="settled"):
-    """A publish that waited for room is over: `error` is "" or the reason it was refused."""
+    """A publish that waited is over: `error` is "", or why there was no room, or what the upstream raised."""
 
     token: int
-    error: str
+    error: str | Exception
 
 
 class Answered(Struct, gc=False, tag="answered"):
@@ -279,4 +279,8 @@ class Mislaid(Struct, gc=False, tag="mislaid"):
     reason: str
 
 
-Signal = Deliver | Readable | Settled | Answered | Mislaid
+class Outward(Struct, gc=False):
+    """What a joined broker asks of the layer that joins it with others; see `outward`."""
+
+
+Signal = Deliver | Readable | Settled | Answered | Mislaid | Outward

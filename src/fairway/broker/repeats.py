@@ -29,6 +29,10 @@ class Repeats:
         self._young.add(message_id)
         return False
 
+    def __contains__(self, message_id: str) -> bool:
+        """Whether `message_id` is remembered."""
+        return message_id in self._young or message_id in self._old
+
     def forget(self, message_id: str) -> None:
         """Forget one id: its message was not published after all, so sending it again is no repeat."""
         self._young.discard(message_id)

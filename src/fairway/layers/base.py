@@ -34,6 +34,16 @@ class ChannelStatistics(Struct, frozen=True, kw_only=True):
     readers: int
 
 
+class UpstreamStatistics(Struct, frozen=True, kw_only=True):
+    """The way from a hub to the layer that joins it with others, at one moment."""
+
+    up: bool
+    forwarded: int
+    waiting_bytes: int
+    dropped: int
+    """Effects that had to wait for too long, or found no room."""
+
+
 class LayerStatistics(Struct, frozen=True, kw_only=True):
     """A layer at one moment; the counters run since it was made."""
 
@@ -48,6 +58,8 @@ class LayerStatistics(Struct, frozen=True, kw_only=True):
     repeats_dropped: int
     group_sends_dropped: int
     expired: int
+    upstream: UpstreamStatistics | None = None
+    """Of a hub that is joined with others."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

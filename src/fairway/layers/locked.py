@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fairway.broker.core import Broker
 from fairway.broker.effects import (
@@ -24,14 +24,18 @@ from fairway.broker.effects import (
     Effect,
     Envelope,
     Mislaid,
+    Outward,
     Readable,
     Send,
     Settled,
     Signal,
 )
-from fairway.errors import ChannelFull, LayerUnavailable
+from fairway.errors import ChannelFull, FairwayError, LayerUnavailable
 from fairway.layers.waiters import BlockingWaiter, LoopWaiter, Waiter
 from fairway.limits import BrokerLimits
+
+if TYPE_CHECKING:
+    from fairway.layers.hub.joined.upstream import Upstream
 
 logger = logging.getLogger("fairway.layer")
 
@@ -66,10 +70,17 @@ class LockedBroker:
 
     Parameters:
         limits: what the broker may hold.
+        kind: makes the broker from its epoch and the limits.
     """
 
-    def __init__(self, limits: BrokerLimits | None) -> None:
-        self.broker = Broker(secrets.token_hex(4), limits)
+    def __init__(
+        self, limits: BrokerLimits | None, kind: Callable[[str, BrokerLimits | None], Broker] = Broker
+    ) -> None:
+        self.broker = kind(secrets.token_hex(4), limits)
+        self.on_outward: Callable[[Outward], object] = _ignore
+        """What acts on the signals of a joined broker. Called with no lock held, in whatever thread."""
+        self.joined: Upstream | None = None
+        """The way to other hubs, of a hub that is joined with them."""
         self.readers: dict[int, Waiters] = {}
         """Session -> who waits for its deliveries."""
         self.callbacks: dict[int, Callable[[], None]] = {}
@@ -132,6 +143,8 @@ class LockedBroker:
                 if waiter:
                     waiter.result = signal.error if isinstance(signal, Settled) else signal.answer
                     calls.append(waiter.wake)
+            else:
+                calls.append(partial(self.on_outward, signal))  # type: ignore[arg-type]  # nothing else is left
 
     def _set_alarm(self, due: float) -> None:
         self._alarm_at = due
@@ -234,8 +247,14 @@ def _check_settled(effect: Effect, waiter: Waiter) -> None:
     if waiter.result is LayerUnavailable:
         msg = "the layer was closed while a message waited for room"
         raise LayerUnavailable(msg)
+    if isinstance(waiter.result, FairwayError):
+        raise waiter.result
     if waiter.result and isinstance(effect, Send):
         raise ChannelFull(effect.channel, waiter.result)
+
+
+def _ignore(signal: Outward) -> None:
+    """Do nothing: a broker that is not joined gives no such signals."""
 
 
 def _log_mislaid(envelope: Envelope, reason: str) -> None:

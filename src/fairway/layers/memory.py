@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
+from fairway.broker.core import Broker
 from fairway.broker.effects import Effect
 from fairway.errors import InvalidName, LayerUnavailable
 from fairway.layers.base import ChannelStatistics, DeadLetter, Inbox, Layer, LayerStatistics
@@ -34,6 +35,9 @@ class MemoryLayer(Layer):
 
     is_shared = False
 
+    broker_kind: Callable[[str, BrokerLimits | None], Broker] = Broker
+    """What makes the broker."""
+
     def __init__(
         self,
         limits: BrokerLimits | None = None,
@@ -43,7 +47,7 @@ class MemoryLayer(Layer):
     ) -> None:
         self.message_limits = message_limits
         self.answer_timeout = answer_timeout
-        self.locked = LockedBroker(limits)
+        self.locked = LockedBroker(limits, self.broker_kind)
         """The broker and its lock; a hub opens it to other processes."""
         self.broker = self.locked.broker
 

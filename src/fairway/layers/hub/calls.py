@@ -4,8 +4,10 @@ An answer carries a value, or an error as the name of its class and its argument
 caller of a layer in one process would have seen.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -26,10 +28,14 @@ from fairway.names import check_channel, check_group
 from fairway.wire.hub import Answer, Call, Frame
 
 if TYPE_CHECKING:
+    from fairway.layers.hub.joined.upstream import Upstream
     from fairway.layers.memory import MemoryLayer
 
 LONGEST_WAIT = 3600.0
 """Seconds that a publish may wait for room, whatever it asks for."""
+
+KNOWN_TIMEOUT = 5.0
+"""Seconds after which a client goes on although other hosts do not know of it yet."""
 
 _ERRORS: dict[str, Callable[..., FairwayError]] = {
     "ChannelFull": ChannelFull,
@@ -41,13 +47,17 @@ _ERRORS: dict[str, Callable[..., FairwayError]] = {
 }
 
 
-class Client(Protocol):
-    """A peer, as far as calls know it."""
-
-    publishing: dict[int, tuple[str, int]]
+class Told(Protocol):
+    """Whoever is sent frames."""
 
     def put(self, frame: Frame) -> None:
         """Send a frame."""
+
+
+class Client(Told, Protocol):
+    """A peer, as far as calls know it."""
+
+    publishing: dict[int, tuple[str, int]]
 
     def empty_hub(self) -> None:
         """Drop all messages. Called under the lock."""
@@ -93,6 +103,8 @@ class _Publishing:
         if self._client.publishing.pop(self._token, None):
             if self.result is LayerUnavailable:
                 self._client.put(failure(self._token, LayerUnavailable("the hub stops")))
+            elif isinstance(self.result, FairwayError):
+                self._client.put(failure(self._token, self.result))
             elif self.result:
                 self._client.put(failure(self._token, ChannelFull(self._channel, self.result)))
             else:
@@ -223,8 +235,6 @@ def _state(client: Client, layer: "MemoryLayer", call: Call) -> None:
 
 def _wait(layer: "MemoryLayer", question: _Question, is_open: bool) -> None:  # noqa: FBT001
     if is_open:
-        import asyncio
-
         asyncio.get_running_loop().call_later(layer.answer_timeout, question.expire, layer.answer_timeout)
 
 
@@ -261,8 +271,51 @@ def call(client: Client, layer: "MemoryLayer", frame: Call) -> None:
         if act is None:
             msg = f"this hub has no {frame.verb!r}: it is older than its client"
             raise LayerUnavailable(msg)
-        act(client, layer, frame)
+        if layer.locked.joined:
+            layer.locked.joined.run(_call_joined(client, layer.locked.joined, frame))
+        else:
+            act(client, layer, frame)
     except FairwayError as error:
         client.put(failure(frame.token, error))
     except (TypeError, ValueError, OverflowError) as error:
-        client.put(failure(frame.token, InvalidName(f"{frame.verb}: {error}")))
+        client.put(failure(frame.token, _unfit(frame, error)))
+
+
+def _unfit(frame: Call, error: Exception) -> InvalidName:
+    return InvalidName(f"{frame.verb}: {error}")
+
+
+# --- a hub that is joined with others --------------------------------------------------------------------------------
+
+
+async def _call_joined(client: Client, joined: "Upstream", frame: Call) -> None:
+    """Do what a client asks for, here and on other hosts, and answer."""
+    try:
+        if frame.verb == "flush":
+            joined.locked.run(client.empty_hub)
+        value = await getattr(joined.answers, frame.verb)(*frame.arguments)
+        client.put(Answer(frame.token, msgspec.to_builtins(value, builtin_types=(bytes,))))
+    except FairwayError as error:
+        client.put(failure(frame.token, error))
+    except (TypeError, ValueError, OverflowError) as error:
+        client.put(failure(frame.token, _unfit(frame, error)))
+
+
+def tell_when_known(client: Told, locked: LockedBroker, token: int, what: str, number: int) -> None:
+    """Answer a client whose new owner, or session, other hosts have to know; at once where there are none.
+
+    Parameters:
+        what: "owners" or "sessions".
+        number: of the owner or the session.
+    """
+    if locked.joined:
+        locked.joined.run(_tell_when_known(client, token, getattr(locked.joined, what).wait_known(number)))
+    else:
+        client.put(Answer(token))
+
+
+async def _tell_when_known(client: Told, token: int, known: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KNOWN_TIMEOUT):
+            await known
+    client.put(Answer(token))

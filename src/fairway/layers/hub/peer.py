@@ -27,7 +27,6 @@ from fairway.wire.hub import (
     FRAME_LIMIT,
     MAGIC,
     Announce,
-    Answer,
     Call,
     Commit,
     Demand,
@@ -377,7 +376,7 @@ class Peer(asyncio.Protocol):
             msg = "a line owns one inbox, with prefixes that end in '!'"
             raise FrameBroken(msg)
         self.owner = self._locked.run(self._open_owner, [check_channel(prefix) for prefix in frame.prefixes])
-        self.put(Answer(frame.token))
+        calls.tell_when_known(self, self._locked, frame.token, "owners", self.owner)
         self.tell_readers()
 
     def _open_owner(self, prefixes: list[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol
 from fairway.broker.effects import Delivery
 from fairway.broker.sessions import Session
 from fairway.errors import DeliveryLost, FairwayError
-from fairway.layers.hub.calls import failure
+from fairway.layers.hub.calls import failure, tell_when_known
 from fairway.layers.locked import Calls, LockedBroker
 from fairway.wire.hub import (
     Answer,
@@ -114,8 +114,11 @@ class Seats:
             msg = f"there are {MOST_SESSIONS} sessions on this line"
             raise FrameBroken(msg)
         self._locked.run(self._open_session, frame)
-        if frame.reader in self.taken:
+        seat = self.taken.get(frame.reader)
+        if seat:
             self._tell_readers()
+            if self._is_to_be_known(frame):
+                tell_when_known(self._client, self._locked, frame.token, "sessions", seat.session)
 
     def _open_session(self, frame: Open) -> None:
         window = max(0, min(frame.window, MOST_WINDOW))
@@ -127,8 +130,13 @@ class Seats:
             return
         seat = Seat(self._client, frame.reader, session, int(window > 0))
         self.taken[frame.reader] = self._locked.readers[session] = seat
-        self._client.put(Answer(frame.token))
+        if not self._is_to_be_known(frame):
+            self._client.put(Answer(frame.token))
         self._broker.demand(session, window, time.monotonic())
+
+    def _is_to_be_known(self, frame: Open) -> bool:
+        """Whether other hosts have to know of the session first: what is sent to a channel that nobody owns is lost."""
+        return self._locked.joined is not None and any(name.endswith("!") for name in frame.channels)
 
     def commit(self, frames: Sequence[Commit]) -> None:
         """End deliveries, and publish what came of them: all that came at once, under one lock."""

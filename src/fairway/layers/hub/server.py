@@ -121,6 +121,8 @@ class HubServer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT if self.peers else 0):
                     await self._alone.wait()
+            if self.locked.joined:
+                await self.locked.joined.stop()
 
     async def _drain(self, timeout: float) -> None:
         end = time.monotonic() + timeout
