@@ -32,10 +32,11 @@ START_ATTEMPTS = 5
 NO_PERSISTENCE = ("--save", "", "--appendonly", "no")
 APPEND_ONLY = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
-# What a user of the layer needs, and nothing that looks at other keys or at the server. `role` is for Sentinel,
-# `cluster|slots` for a Cluster.
+# All that a user of the layer needs on its own keys: nothing that looks at other keys or changes the server. `role` is
+# for Sentinel, `cluster|slots` for a Cluster.
 LAYER_RIGHTS = (
-    "-@all +@connection +@transaction +@read +@write +@scripting +@pubsub -@dangerous +role +cluster|slots +time +info"
+    "-@all +@read +@write +@transaction +@connection -@dangerous "
+    "+evalsha +script|load +script|exists +time +client|unblock +role +cluster|slots"
 )
 
 
@@ -164,9 +165,8 @@ class RedisServer:
         return killed
 
     def add_user(self, name: str, password: str, prefix: str, rights: str = LAYER_RIGHTS) -> None:
-        """Make an ACL user that may do what a layer does, on keys and channels that begin with `{prefix` alone."""
-        names = [f"~{{{prefix}*", f"&{{{prefix}*"]
-        self.call("ACL", "SETUSER", name, "reset", "on", f">{password}", *names, *rights.split())
+        """Make an ACL user that may do what a layer does, on keys that begin with `{prefix:` alone."""
+        self.call("ACL", "SETUSER", name, "reset", "on", f">{password}", f"~{{{prefix}:*", *rights.split())
 
     def _signal(self, number: int) -> None:
         assert self._program

@@ -60,7 +60,7 @@ def url(request: pytest.FixtureRequest) -> str:
     if request.param == "unix":
         return server.unix_url.replace("db=0", "db=3")
     if request.param == "user":
-        server.add_user("me", SECRET, "mysite:")
+        server.add_user("me", SECRET, "mysite")
         return f"redis://me:{SECRET}@{HOST}:{server.port}/3"
     return server.url.replace("/0", "/3")
 
@@ -127,7 +127,7 @@ async def test_a_server_that_is_silent_is_waited_for_so_long(own_redis: RedisSer
 
 async def test_a_wrong_password_is_told_and_not_shown(own_redis: RedisServer) -> None:
     node = Node(HOST, own_redis.port)
-    own_redis.add_user("me", SECRET + "!", "mysite:")
+    own_redis.add_user("me", SECRET + "!", "mysite")
     for error in await open_both(Opener(Login(user="me", password=SECRET), 0, None), node):
         assert error.startswith(f"Redis at {node} does not let us in: ")
         assert error.endswith("see the user and the password of its URL")
@@ -159,7 +159,7 @@ async def test_a_role_is_looked_at(own_redis: RedisServer) -> None:
 
 
 async def test_a_user_that_may_not_ask_for_the_role_is_told(own_redis: RedisServer) -> None:
-    own_redis.add_user("me", SECRET, "mysite:", "+@all -role")
+    own_redis.add_user("me", SECRET, "mysite", "+@all -role")
     opener = Opener(Login(user="me", password=SECRET), 0, None, role="master")
     for error in await open_both(opener, Node(HOST, own_redis.port)):
         assert "role" in error
