@@ -203,3 +203,20 @@ def test_a_hub_that_is_made_from_a_url_has_its_address():
     layer = make_layer(parse_setting("default", {"URL": "local:///run/a.sock?mode=0660"}))
     assert (layer.address.path, layer.address.mode) == ("/run/a.sock", 0o660)
     layer.close()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"URL": "redys://me:s3cret@host"},
+        {"URL": "redys://me:s3cret@" + "host" * 100},
+        {"URL": "memory://me:s3cret@host"},
+        {"URL": "memory://", "BACKEND": "redis://me:s3cret@host"},
+        {"BACKEND": "fairway.layers.MemoryLayer", "CONFIG": {"url": "redis://me:s3cret@host"}},
+        {"URI": "redis://me:s3cret@host"},
+    ],
+)
+def test_a_wrong_setting_shows_no_password(setting):
+    with pytest.raises(InvalidLayerSetting, match=r"\*\*\*@host|BACKEND") as caught:
+        make_layer(parse_setting("default", setting))
+    assert "s3cret" not in str(caught.value)

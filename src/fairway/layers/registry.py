@@ -10,16 +10,29 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.hub.address import parse_options
+from fairway.layers.hub.tcp_address import parse_tcp_url
+from fairway.layers.redis.address import hide_passwords
 from fairway.limits import UNGATED, UNLIMITED, BrokerLimits, ChannelRule
 
 KEYS = ("BACKEND", "URL", "CONFIG", "TEST_CONFIG", "ROUTING")
-SCHEMES = {"memory": "fairway.layers.MemoryLayer", "local": "fairway.layers.LocalLayer"}
+SCHEMES = {
+    "memory": "fairway.layers.MemoryLayer",
+    "local": "fairway.layers.LocalLayer",
+    "tcp": "fairway.layers.remote_layer",
+    "tcp+tls": "fairway.layers.remote_layer",
+}
 """URL scheme -> backend."""
+
+PARSERS: Mapping[str, Callable[[str], Mapping[str, Any]]] = {
+    "local": parse_options,
+    "tcp": parse_tcp_url,
+    "tcp+tls": parse_tcp_url,
+}
+"""URL scheme -> what returns the part of a layer's config that a URL holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +206,7 @@ def _backend_of(alias: str, raw: Mapping[str, Any]) -> str:
     if backend and url:
         raise _wrong(alias, "URL", url, f"comes with a 'BACKEND' ({backend!r}); keep one of the two")
     if url:
-        scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+        scheme = _scheme(url) if isinstance(url, str) else ""
         if scheme not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise _wrong(alias, "URL", url, f"is no URL of a layer; known: {known}")
@@ -207,16 +220,22 @@ def _config_of_url(alias: str, url: Any) -> Mapping[str, Any]:
     """Return the part of a layer's config that its URL holds; its scheme is known."""
     if not url:
         return {}
-    scheme = urlsplit(url).scheme
-    if scheme == "local":
+    scheme = _scheme(url)
+    parse = PARSERS.get(scheme)
+    if parse:
         try:
-            options = parse_options(url)
+            options = parse(url)
         except InvalidLayerSetting as error:
             raise _wrong(alias, "URL", url, f"cannot be used: {error}") from error
         return {key: value for key, value in options.items() if value}
     if url != f"{scheme}://":
         raise _wrong(alias, "URL", url, f"must be just {scheme}://; options go into CONFIG")
     return {}
+
+
+def _scheme(url: str) -> str:
+    """Return the scheme of a URL, which may name several hosts: too many for `urllib`."""
+    return url.partition(":")[0]
 
 
 def _options_of(backend: Callable[..., Any]) -> list[str]:
@@ -253,4 +272,7 @@ def _rule(limits: BrokerLimits, pattern: str) -> ChannelRule:
 
 
 def _wrong(alias: str, key: object, value: object, remedy: str) -> InvalidLayerSetting:
-    return InvalidLayerSetting(f"CHANNEL_LAYERS[{alias!r}][{key!r}] = {value!r:.200} {remedy}".replace('"', "'"))
+    # Hidden before it is cut: half a password is one too much.
+    shown = f"{hide_passwords(repr(value)):.200}"
+    text = f"CHANNEL_LAYERS[{alias!r}][{key!r}] = {shown} {hide_passwords(remedy)}"
+    return InvalidLayerSetting(text.replace('"', "'"))
