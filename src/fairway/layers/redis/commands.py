@@ -72,6 +72,7 @@ class Commands:
                 milliseconds(limits.commit_wait),
                 milliseconds(limits.repeat_memory),
                 limits.repeat_count,
+                limits.wills,
             ]
         )
 
@@ -253,6 +254,7 @@ class Commands:
             milliseconds(rule.expiry),
             envelope.reply_channel,
             envelope.order,
+            envelope.id if envelope.order >= 0 else "",
             envelope.channel,
             int(envelope.attempt > 1),
             will,
@@ -283,14 +285,17 @@ class Commands:
 
 
 class Outbox:
-    """The effects of a commit for its own shard, ready to be sent."""
+    """The effects of a commit for its own shard, ready to be sent.
 
-    def __init__(self, commands: Commands, effects: Collection[tuple[str, Effect | Item]], shard: str) -> None:
+    `is_owned` says that the shard is that of a server, so that what it sends below a prefix is for connections. Without
+    it the prefix may be that of a process that reads a queue: the script will look.
+    """
+
+    def __init__(self, commands: Commands, effects: Collection[tuple[str, Effect | Item]], *, is_owned: bool) -> None:
         self.fields: Arguments = []
         self.sends: Arguments = []
         self.size = 0
         self._changes: list[SaveState] = []
-        is_owned = not shard.startswith("#")
         for name, effect in effects:
             if isinstance(effect, Send) and not (is_owned and owner_prefix(effect.channel)):
                 self.sends += commands.send_in_commit(effect, name)

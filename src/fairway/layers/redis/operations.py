@@ -183,7 +183,7 @@ def _commit(
     more: int,
 ) -> Command:
     envelope = delivery.envelope
-    outbox = Outbox(commands, named, lease.shard)
+    outbox = Outbox(commands, named, is_owned=envelope.order >= 0)
     if ending is Ending.DONE and envelope.order >= 0:
         outbox.say(Done(envelope.reply_channel, envelope.order))
     return commands.commit(lease, envelope, len(delivery.body), outbox, ending, more)

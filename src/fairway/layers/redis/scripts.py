@@ -1,10 +1,17 @@
-"""The Lua scripts of the broker, each with the parts that it names in its first line (`--@ head queues`)."""
+"""The Lua scripts of the broker.
+
+A line `--@ base queues` in a script stands for those parts. A script may have several: what comes before one of them
+needs none of its parts, so that a call that ends there does not pay for them.
+"""
 
 import functools
 import hashlib
+import re
 from importlib import resources
 
 NAMES = ("commit", "groups", "operator", "owner", "publish", "session", "submit", "tell", "tick")
+
+_PARTS = re.compile("^--@ (.+)$", re.MULTILINE)
 
 
 class Script:
@@ -28,10 +35,10 @@ def _read(name: str) -> str:
 
 
 def _assemble(name: str) -> Script:
-    text = _read(name)
-    first, _, rest = text.partition("\n")
-    parts = first.removeprefix("--@ ").split()
-    return Script(name, "\n".join([*map(_read, parts), rest]))
+    def parts(line: re.Match[str]) -> str:
+        return "\n".join(map(_read, line[1].split()))
+
+    return Script(name, _PARTS.sub(parts, _read(name)))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
---@ head queues endings
+--@ base state limits answers inbox repeats queues crowd endings
 -- What operators and tests ask of a shard. 2: verb, then what it takes:
 -- 'statistics'; 'dead': how many; 'requeue': capacity, ids; 'drop': ids; 'flush'; 'withdraw': channel, token
 -- 'pinned': queue; returns whether a session reads it
@@ -6,21 +6,16 @@
 -- 'erase': forget this shard, if it has no owner, no sessions and no messages
 local verb = arg[2]
 
-local function is_wanted(id)
-  for at = verb == 'requeue' and 4 or 3, #arg do
-    if arg[at] == id then return true end
-  end
-  return false
-end
 
-local function remove_dead(may_go)
-  local gone = 0
+local function remove_dead(first_id, may_go)
+  local gone, wanted = 0, {}
+  for at = first_id, #arg do wanted[arg[at]] = true end
   for _, letter in ipairs(call('LRANGE', B .. ':dead', 0, -1)) do
     local _, _, packed, kept, body = cmsgpack.unpack(letter)
     local header = cmsgpack.unpack(packed)
-    if is_wanted(header[ID]) and may_go(header, kept, body) then
+    if wanted[header[ID]] and may_go(header, kept, body) then
       call('LREM', B .. ':dead', 1, letter)
-      count('dead_bytes', -#body)
+      count(DEAD_BYTES, -#body)
       gone = gone + 1
     end
   end
@@ -32,16 +27,15 @@ local function revive(header, kept, body)
   local name = queue_name(header[CHANNEL])
   if is_gone(name) then return false end
   header[ORDER], header[ATTEMPT], header[RETRIES] = -1, 1, 0
-  return offer(name, tonumber(arg[3]), -1, cmsgpack.pack(header), kept, body)
+  return offer(name, tonumber(arg[3]), 0, cmsgpack.pack(header), kept, body)
 end
 
 local verbs = {}
 
-function verbs.statistics()
-  local leased = {}
-  local sids = call('ZRANGE', B .. ':alive', 0, -1)
-  local sessions = 0
-  for _, sid in ipairs(sids) do
+-- Queue -> messages that sessions hold of it, and how many sessions there are.
+local function count_leased()
+  local leased, sessions = {}, 0
+  for _, sid in ipairs(call('ZRANGE', B .. ':alive', 0, -1)) do
     if sid ~= '!' then
       sessions = sessions + 1
       for _, entry in ipairs(call('XRANGE', B .. ':s:' .. sid, '-', '+')) do
@@ -50,59 +44,70 @@ function verbs.statistics()
       end
     end
   end
+  return leased, sessions
+end
+
+-- Queue -> bytes of what waits for room there.
+local function count_crowds()
+  local bytes = {}
+  for _, place in ipairs(call('SMEMBERS', B .. ':places')) do
+    if string.sub(place, 1, 2) == 'w:' then
+      local name = string.sub(place, 3)
+      for _, waiting in ipairs(call('LRANGE', B .. ':' .. place, 0, -1)) do
+        local _, _, ticket = cmsgpack.unpack(waiting)
+        local _, _, _, _, body = cmsgpack.unpack(call('HGET', B .. ':crowd', ticket))
+        bytes[name] = (bytes[name] or 0) + #body
+      end
+    end
+  end
+  return bytes
+end
+
+function verbs.statistics()
+  local leased, sessions = count_leased()
+  local crowds = count_crowds()
   local names, channels = {}, {}
-  for _, name in ipairs(call('HKEYS', B .. ':pins')) do names[name] = true end
-  for _, place in ipairs(call('SMEMBERS', B .. ':queues')) do
-    local kind = string.sub(place, 1, 2)
-    if kind == 'w:' then names[string.sub(place, 3)] = true elseif kind ~= 'i:' then names[place] = true end
+  for _, found in ipairs({call('HKEYS', B .. ':pins'), call('SMEMBERS', B .. ':queues')}) do
+    for _, name in ipairs(found) do names[name] = true end
   end
   for name in pairs(leased) do names[name] = true end
+  for name in pairs(crowds) do names[name] = true end
   for name in pairs(names) do
-    local waiting = call('LLEN', B .. ':q:' .. name)
+    local bytes = (tonumber(call('HGET', B .. ':sizes', name)) or 0) + (crowds[name] or 0)
     local readers = tonumber(call('HGET', B .. ':pins', name)) or 0
-    local bytes = tonumber(call('HGET', B .. ':sizes', name)) or 0
-    local crowded = call('LRANGE', B .. ':w:' .. name, 0, -1)
-    for _, letter in ipairs(crowded) do
-      local _, _, _, _, _, _, body = cmsgpack.unpack(letter)
-      bytes = bytes + #body
-    end
-    if waiting + readers + #crowded + (leased[name] or 0) > 0 then
-      channels[#channels + 1] = {name, waiting, bytes, leased[name] or 0, readers}
-    else
-      call('SREM', B .. ':queues', name)
-    end
+    channels[#channels + 1] = {name, call('LLEN', B .. ':q:' .. name), bytes, leased[name] or 0, readers}
   end
   return {
-    channels, call('SCARD', B .. ':groups'), sessions, state.owner and 1 or 0, state.held, call('LLEN', B .. ':dead'),
-    state.delivered, state.committed, state.repeats, state.dropped, state.expired,
+    channels, call('SCARD', B .. ':groups'), sessions, state[OWNER] ~= '' and 1 or 0, state[HELD],
+    call('LLEN', B .. ':dead'), state[DELIVERED], state[COMMITTED], state[REPEATS], state[DROPPED], state[EXPIRED],
   }
 end
 
 function verbs.dead()
   local found = {}
-  for _, letter in ipairs(call('LRANGE', B .. ':dead', -tonumber(arg[3]), -1)) do
+  if tonumber(arg[3]) <= 0 then return found end
+  for _, letter in ipairs(call('LRANGE', B .. ':dead', -arg[3], -1)) do
     local reason, since, packed, _, body = cmsgpack.unpack(letter)
-    found[#found + 1] = {reason, now - since, packed, body}
+    found[#found + 1] = {reason, now() - since, packed, body}
   end
   return found
 end
 
-function verbs.requeue() return remove_dead(revive) end
+function verbs.requeue() return remove_dead(4, revive) end
 
 function verbs.drop()
-  return remove_dead(function() return true end)
+  return remove_dead(3, function() return true end)
 end
 
 function verbs.withdraw()
   local channel, token = arg[3], arg[4]
   for _, place in ipairs({'i:' .. channel, 'w:' .. queue_name(channel)}) do
     for _, waiting in ipairs(call('LRANGE', B .. ':' .. place, 0, -1)) do
-      local _, waits, _, _, header, _, body = cmsgpack.unpack(waiting)
+      local _, waits, ticket = cmsgpack.unpack(waiting)
       if waits == token then
         call('LREM', B .. ':' .. place, 1, waiting)
-        leave_crowd(body)
-        unsee(cmsgpack.unpack(header)[ID])
-        admit_all()
+        unsee(cmsgpack.unpack(leave(ticket)[3])[ID])
+        admit(place)
         return 1
       end
     end
@@ -113,22 +118,12 @@ end
 function verbs.pinned() return call('HEXISTS', B .. ':pins', arg[3]) end
 
 function verbs.flush()
-  for _, place in ipairs(call('SMEMBERS', B .. ':queues')) do
-    local kind = string.sub(place, 1, 2)
-    if kind == 'w:' or kind == 'i:' then
-      for _, waiting in ipairs(call('LRANGE', B .. ':' .. place, 0, -1)) do
-        local _, token = cmsgpack.unpack(waiting)
-        settle(token, '')
-      end
-      call('DEL', B .. ':' .. place)
-    else
-      call('DEL', B .. ':q:' .. place)
-    end
-  end
+  for _, place in ipairs(call('SMEMBERS', B .. ':places')) do dismiss(place) end
+  for _, token in ipairs(call('SMEMBERS', B .. ':asked')) do settle(token, '') end
+  for _, name in ipairs(call('SMEMBERS', B .. ':queues')) do call('DEL', B .. ':q:' .. name) end
   for _, group in ipairs(call('SMEMBERS', B .. ':groups')) do call('DEL', B .. ':g:' .. group) end
   for _, member in ipairs(call('SMEMBERS', B .. ':members')) do call('DEL', B .. ':of:' .. member) end
   for _, sid in ipairs(call('ZRANGE', B .. ':alive', 0, -1)) do call('XTRIM', B .. ':s:' .. sid, 'MAXLEN', 0) end
-  for _, token in ipairs(call('SMEMBERS', B .. ':asked')) do settle(token, '') end
   call('XTRIM', B .. ':in', 'MAXLEN', 0)
   for _, name in ipairs({
     'queues', 'sizes', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words', 'dead', 'groups', 'members',
@@ -136,15 +131,12 @@ function verbs.flush()
   }) do
     call('DEL', B .. ':' .. name)
   end
-  for _, name in ipairs({'held', 'waiting', 'crowd', 'crowd_bytes', 'in_count', 'in_bytes', 'dead_bytes', 'once',
-    'words', 'seen'}) do
-    count(name, -state[name])
-  end
+  for _, number in ipairs({NEXT, HELD, WAITING, IN_BYTES, DEAD_BYTES, BEGUN, WORDS, SEEN}) do set(number, 0) end
   return 'ok'
 end
 
 function verbs.register()
-  call('ZADD', B .. ':servers', now, arg[3])
+  call('ZADD', B .. ':servers', now(), arg[3])
   call('XADD', B .. ':news', 'MAXLEN', '~', 1000, '*', 'shard', arg[3])
   return 'ok'
 end
@@ -154,16 +146,17 @@ function verbs.unregister() return call('ZREM', B .. ':servers', arg[3]) end
 function verbs.shards() return call('ZRANGE', B .. ':servers', 0, -1) end
 
 function verbs.erase()
-  if state.owner or state.held > 0 or state.words > 0 or call('ZCARD', B .. ':alive') > 0 then return 0 end
+  if state[OWNER] ~= '' or state[HELD] + state[WORDS] > 0 or call('EXISTS', B .. ':alive', B .. ':wills') > 0 then
+    return 0
+  end
   for _, name in ipairs({
-    'meta', 'in', 'queues', 'sizes', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words', 'dead', 'asked',
-    'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'alive',
+    'state', 'in', 'queues', 'sizes', 'places', 'crowd', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words',
+    'dead', 'asked', 'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'turns', 'alive',
   }) do
     call('DEL', B .. ':' .. name)
   end
+  is_changed = false
   return 1
 end
 
-local result = verbs[verb]()
-if verb == 'erase' and result == 1 then return {-1, 1, {}} end
-return finish(result)
+return finish(verbs[verb]())

@@ -1,143 +1,126 @@
--- Queues, sessions and leases. A message is a header, a state and a body; the header is a MessagePack array:
+-- Queues and leases. A message is a header, a state and a body; the header is a MessagePack array:
 -- {id, channel, reply channel, order, attempt, policy, retries, attempts allowed}.
-local ID, CHANNEL, REPLY, ORDER, ATTEMPT, POLICY, RETRIES, ATTEMPTS = 1, 2, 3, 4, 5, 6, 7, 8
-local AGAIN, ONCE = 0, 1
+-- `expires` is when a message that nobody has begun is dropped, in ms since 1970; 0 for never.
+local PLACE = 65536 -- a session's demand and reserve share a number: demand * PLACE + reserve
 
 local function queue_name(channel)
   local cut = string.find(channel, '!', 1, true)
   return cut and string.sub(channel, 1, cut) or channel
 end
 
-local function has_memory()
-  return state.held - state.crowd_bytes < TOTAL
+local function is_prefix(name)
+  return string.sub(name, -1) == '!'
 end
 
--- A session that reads this queue and would take a message: one with an idle thread, else the one that holds the least.
-local function idle_reader(name)
-  local sids = call('LRANGE', B .. ':r:' .. name, 0, -1)
-  if #sids == 0 then return nil end
-  local places = call('HMGET', B .. ':sessions', unpack(sids))
-  local found, most = nil, 0
-  for turn = 0, #sids - 1 do
-    local place = (state.delivered + turn) % #sids + 1
-    local value = tonumber(places[place]) or 0
-    local demand = math.floor(value / PLACE)
-    if demand > value % PLACE then return sids[place] end
-    if demand > most then found, most = sids[place], demand end
+-- Whether what is sent there goes into the inbox of this shard's owner.
+local function is_owned(name)
+  return state[OWNER] ~= '' and is_prefix(name) and call('SISMEMBER', B .. ':prefixes', name) == 1
+end
+
+-- Whether a process that alone reads this queue is gone.
+local function is_gone(name)
+  return is_prefix(name) and call('HEXISTS', B .. ':pins', name) == 0
+end
+
+local function is_awaited(name)
+  return state[CROWD] > 0 and call('EXISTS', B .. ':w:' .. name) == 1
+end
+
+-- Of several sessions, one with an idle thread, else the one that holds the least ahead. O(its readers).
+local function choose(readers)
+  local sids = call('LRANGE', readers, 0, -1)
+  local values = call('HMGET', B .. ':sessions', unpack(sids))
+  local found, most = nil, nil
+  for place, sid in ipairs(sids) do
+    local value = tonumber(values[place]) or 0
+    local demand, reserve = math.floor(value / PLACE), value % PLACE
+    if demand > 0 and (not found or demand - reserve > most) then
+      found, most = sid, demand - reserve
+      if most > 0 then break end
+    end
+  end
+  if found then
+    call('LREM', readers, 1, found)
+    call('RPUSH', readers, found)
   end
   return found
 end
 
-local function lease(sid, header, kept, body)
-  call('XADD', B .. ':s:' .. sid, '*', 'h', header, 's', kept, 'b', body)
+-- A session that reads this queue and would take a message; the next call begins with another one.
+local function idle_reader(name)
+  local readers = B .. ':r:' .. name
+  local sids = call('LRANGE', readers, 0, 1)
+  if not sids[1] then return nil end
+  local value = tonumber(call('HGET', B .. ':sessions', sids[1])) or 0
+  if math.floor(value / PLACE) > value % PLACE then
+    if sids[2] then call('LMOVE', readers, readers, 'LEFT', 'RIGHT') end
+    return sids[1]
+  elseif sids[2] then
+    return choose(readers)
+  end
+  return value >= PLACE and sids[1] or nil
+end
+
+-- Give a message to a session. The id of its entry is the receipt.
+local function lease(sid, expires, header, kept, body)
+  local stream = B .. ':s:' .. sid
+  if expires > 0 then
+    call('XADD', stream, '*', 'h', header, 's', kept, 'b', body, 'x', expires)
+  else
+    call('XADD', stream, '*', 'h', header, 's', kept, 'b', body)
+  end
   call('HINCRBY', B .. ':sessions', sid, -PLACE)
-  count('delivered', 1)
+  count(DELIVERED, 1)
 end
 
 -- `push` is RPUSH for the end, LPUSH for the front.
 local function enqueue(push, name, expires, header, kept, body)
-  call(push, B .. ':q:' .. name, cmsgpack.pack(expires, header, kept, body))
-  call('SADD', B .. ':queues', name)
+  if call(push, B .. ':q:' .. name, cmsgpack.pack(expires, header, kept, body)) == 1 then
+    call('SADD', B .. ':queues', name)
+  end
   call('HINCRBY', B .. ':sizes', name, #body)
-  count('waiting', 1)
+  count(WAITING, 1)
   if expires > 0 then due_at(expires, 'q:' .. name) end
+end
+
+-- A message has left its queue; an empty queue leaves no trace.
+local function shrink(name, size)
+  count(WAITING, -1)
+  if call('HINCRBY', B .. ':sizes', name, -size) <= 0 and call('EXISTS', B .. ':q:' .. name) == 0 then
+    call('HDEL', B .. ':sizes', name)
+    call('SREM', B .. ':queues', name)
+  end
 end
 
 local function dequeue(name)
   local letter = call('LPOP', B .. ':q:' .. name)
   if not letter then return nil end
   local expires, header, kept, body = cmsgpack.unpack(letter)
-  call('HINCRBY', B .. ':sizes', name, -#body)
-  count('waiting', -1)
+  shrink(name, #body)
   return expires, header, kept, body
 end
 
--- Whether a process that alone reads this queue is gone.
-local function is_gone(name)
-  return string.sub(name, -1) == '!' and call('HEXISTS', B .. ':pins', name) == 0
-end
-
-local function is_awaited(name)
-  return state.crowd > 0 and call('EXISTS', B .. ':w:' .. name) == 1
-end
-
--- Give a message to an idle reader, or to its queue; return whether there was room.
-local function offer(name, capacity, expiry, header, kept, body)
-  if not has_memory() or is_awaited(name) then return false end
-  local sid = idle_reader(name)
+-- Give a message to an idle reader, or to its queue; return whether there was room. Where something stands in the
+-- queue nobody is idle.
+local function take_in(name, capacity, expires, header, kept, body)
+  local length = state[WAITING] > 0 and call('LLEN', B .. ':q:' .. name) or 0
+  local sid = length == 0 and idle_reader(name)
   if sid then
-    lease(sid, header, kept, body)
-  elseif call('LLEN', B .. ':q:' .. name) >= capacity then
-    return false
+    lease(sid, expires, header, kept, body)
+  elseif length < capacity then
+    enqueue('RPUSH', name, expires, header, kept, body)
   else
-    enqueue('RPUSH', name, expiry >= 0 and now + expiry or 0, header, kept, body)
+    return false
   end
-  count('held', #body)
+  count(HELD, #body)
   return true
 end
 
-local function no_room()
-  return has_memory() and 'at capacity' or 'the broker is full'
+-- The same for a message that comes from outside: those who wait already go first.
+local function offer(name, capacity, expires, header, kept, body)
+  return has_memory() and not is_awaited(name) and take_in(name, capacity, expires, header, kept, body)
 end
 
--- Let a message wait for room. `place` is w:<queue>, or i:<channel> for one connection.
-local function wait(place, deadline, token, capacity, expiry, header, kept, body)
-  call('RPUSH', B .. ':' .. place, cmsgpack.pack(deadline, token, capacity, expiry, header, kept, body))
-  call('SADD', B .. ':queues', place)
-  count('crowd', 1)
-  count('crowd_bytes', #body)
-  count('held', #body)
-  due_at(deadline, place)
-end
-
-local function leave_crowd(body)
-  count('crowd', -1)
-  count('crowd_bytes', -#body)
-  count('held', -#body)
-end
-
-local function frame(channel, body)
-  tell({'f', channel, 'b', body}, #body)
-end
-
-local function is_slow(channel)
-  return call('HGET', B .. ':marks', channel) == 'c' or state.in_bytes >= INBOX_BYTES
-end
-
--- Move up what waits at a place, while there is room.
-local function admit(place)
-  local kind, name = string.sub(place, 1, 1), string.sub(place, 3)
-  while has_memory() do
-    local first = call('LINDEX', B .. ':' .. place, 0)
-    if not first then
-      call('SREM', B .. ':queues', place)
-      return
-    end
-    local _, token, capacity, expiry, header, kept, body = cmsgpack.unpack(first)
-    if kind == 'i' then
-      if is_slow(name) then return end
-      frame(name, body)
-    else
-      local sid = idle_reader(name)
-      if sid then
-        lease(sid, header, kept, body)
-      elseif call('LLEN', B .. ':q:' .. name) < capacity then
-        enqueue('RPUSH', name, expiry >= 0 and now + expiry or 0, header, kept, body)
-      else
-        return
-      end
-      count('held', #body)
-    end
-    leave_crowd(body)
-    call('LPOP', B .. ':' .. place)
-    settle(token, '')
-  end
-end
-
-local function admit_all()
-  if state.crowd == 0 then return end
-  for _, place in ipairs(call('SMEMBERS', B .. ':queues')) do
-    local kind = string.sub(place, 1, 2)
-    if kind == 'w:' or kind == 'i:' then admit(place) end
-  end
+local function expires_in(expiry)
+  return expiry >= 0 and now() + expiry or 0
 end
