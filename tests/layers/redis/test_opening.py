@@ -1,6 +1,5 @@
 """Connections to one server: how it is greeted, and what is said when it does not let us in."""
 
-import asyncio
 import gc
 from pathlib import Path
 
@@ -10,45 +9,18 @@ from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.redis.address import Login, Node, Tls, Verify, parse_redis_url
 from fairway.layers.redis.nodes import Nodes
 from fairway.layers.redis.opening import Opener, make_context
-from fairway.layers.redis.wire import make_parser, pack, parsed
+from fairway.layers.redis.wire import pack
 from tests.support.redis import HOST, Certificates, RedisServer, redis_server
-from tests.support.waiting import await_until
 
 SECRET = "s3cret"
 BIG = b"x" * 3_000_000
 
 
-class Replies(asyncio.Protocol):
-    """What an owner of a connection is at least."""
-
-    def __init__(self) -> None:
-        self.made: asyncio.BaseTransport | None = None
-        self.replies: list[object] = []
-        self.is_lost = False
-        self._parser = make_parser()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.made = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed(data)
-        self.replies += parsed(self._parser, Node())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_lost = True
-
-
-async def open_both(opener: Opener, node: Node, timeout: float = 10) -> list[str]:
-    """The errors of both forms."""
-    errors = []
-    for attempt in (
-        lambda: asyncio.to_thread(opener.open, node, timeout),
-        lambda: opener.aopen(node, Replies(), timeout),
-    ):
-        with pytest.raises(LayerUnavailable) as caught:
-            await attempt()
-        errors.append(str(caught.value))
-    return errors
+def failure(opener: Opener, node: Node, timeout: float = 10) -> str:
+    """The error of an opening."""
+    with pytest.raises(LayerUnavailable) as caught:
+        opener.open(node, timeout)
+    return str(caught.value)
 
 
 @pytest.fixture(params=["tcp", "unix", "tls", "user"])
@@ -76,107 +48,72 @@ def test_a_wire_is_in_its_database(url: str) -> None:
     assert found[1:] == [b"OK", BIG]
 
 
-async def test_a_protocol_owns_its_connection(url: str, loop_factory) -> None:
-    address = parse_redis_url(url)
-    protocol = Replies()
-    wire = await Nodes(address).aconnect(address.nodes[0], protocol)
-    gc.collect()
-    assert protocol.made is wire.transport
-    wire.transport.write(pack("CLIENT", "INFO") + pack("SET", "{mysite:x}", BIG) + pack("GET", "{mysite:x}"))
-    await await_until(lambda: len(protocol.replies) == 3, "replies")
-    assert b" db=3 " in protocol.replies[0]
-    assert protocol.replies[1:] == [b"OK", BIG]
-    wire.close()
-    await await_until(lambda: protocol.is_lost, "the end")
-
-
-async def test_a_protocol_is_told_when_the_server_hangs_up(own_redis: RedisServer, loop_factory) -> None:
-    protocol = Replies()
-    address = parse_redis_url(own_redis.url)
-    wire = await Nodes(address).aconnect(address.nodes[0], protocol)
-    own_redis.kill()
-    await await_until(lambda: protocol.is_lost, "the end")
-    assert wire.transport.is_closing()
-
-
-async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     opener = Opener(Login(), 0, None)
     for node in (Node(HOST, 9), Node(path=str(tmp_path / "no.sock"))):
         reason = "No such file or directory" if node.path else "Connection refused"
-        assert await open_both(opener, node) == [f"Redis at {node} cannot be reached: {reason}"] * 2
+        assert failure(opener, node) == f"Redis at {node} cannot be reached: {reason}"
 
 
-async def test_a_host_that_nobody_knows_is_named() -> None:
-    for error in await open_both(Opener(Login(), 0, None), Node("no-such-host.invalid", 9)):
-        assert error.startswith("Redis at no-such-host.invalid:9 cannot be reached: ")
-        assert "known" in error or "resol" in error
+def test_a_host_that_nobody_knows_is_named() -> None:
+    error = failure(Opener(Login(), 0, None), Node("no-such-host.invalid", 9))
+    assert error.startswith("Redis at no-such-host.invalid:9 cannot be reached: ")
+    assert "known" in error or "resol" in error
 
 
-async def test_a_host_that_cannot_be_one_is_named() -> None:
-    for error in await open_both(Opener(Login(), 0, None), Node("a" * 64, 9)):
-        assert error.startswith(f"Redis at {'a' * 64}:9 cannot be reached: ")
+def test_a_host_that_cannot_be_one_is_named() -> None:
+    error = failure(Opener(Login(), 0, None), Node("a" * 64, 9))
+    assert error.startswith(f"Redis at {'a' * 64}:9 cannot be reached: ")
 
 
-async def test_a_server_that_is_silent_is_waited_for_so_long(own_redis: RedisServer) -> None:
+def test_a_server_that_is_silent_is_waited_for_so_long(own_redis: RedisServer) -> None:
     with own_redis.paused():
         for url in (own_redis.url.replace("/0", "/1"), own_redis.unix_url.replace("db=0", "db=1")):
             address = parse_redis_url(url)
-            errors = await open_both(Opener(Login(), 1, None), address.nodes[0], 0.05)
-            assert errors == [f"Redis at {address.nodes[0]} gave no answer in time"] * 2
+            error = failure(Opener(Login(), 1, None), address.nodes[0], 0.05)
+            assert error == f"Redis at {address.nodes[0]} gave no answer in time"
 
 
-async def test_a_wrong_password_is_told_and_not_shown(own_redis: RedisServer) -> None:
+def test_a_wrong_password_is_told_and_not_shown(own_redis: RedisServer) -> None:
     node = Node(HOST, own_redis.port)
     own_redis.add_user("me", SECRET + "!", "mysite")
-    for error in await open_both(Opener(Login(user="me", password=SECRET), 0, None), node):
-        assert error.startswith(f"Redis at {node} does not let us in: ")
-        assert error.endswith("see the user and the password of its URL")
-        assert SECRET not in error
+    error = failure(Opener(Login(user="me", password=SECRET), 0, None), node)
+    assert error.startswith(f"Redis at {node} does not let us in: ")
+    assert error.endswith("see the user and the password of its URL")
+    assert SECRET not in error
 
 
-async def test_a_database_that_is_not_there_is_told(own_redis: RedisServer) -> None:
+def test_a_database_that_is_not_there_is_told(own_redis: RedisServer) -> None:
     node = Node(HOST, own_redis.port)
-    errors = await open_both(Opener(Login(), 77, None), node)
-    assert errors == [f"Redis at {node} does not serve us: DB index is out of range"] * 2
+    assert failure(Opener(Login(), 77, None), node) == f"Redis at {node} does not serve us: DB index is out of range"
 
 
-async def test_a_server_that_demands_a_password_is_told(own_redis: RedisServer) -> None:
+def test_a_server_that_demands_a_password_is_told(own_redis: RedisServer) -> None:
     own_redis.call("CONFIG", "SET", "requirepass", SECRET)
     node = Node(HOST, own_redis.port)
-    for error in await open_both(Opener(Login(), 1, None), node):
-        assert error.startswith(f"Redis at {node} does not let us in: Authentication required.")
+    error = failure(Opener(Login(), 1, None), node)
+    assert error.startswith(f"Redis at {node} does not let us in: Authentication required.")
     Opener(Login(password=SECRET), 1, None).open(node).close()
 
 
-async def test_a_role_is_looked_at(own_redis: RedisServer) -> None:
+def test_a_role_is_looked_at(own_redis: RedisServer) -> None:
     node = Node(HOST, own_redis.port)
     opener = Opener(Login(), 0, None, role="master")
     opener.open(node).close()
-    (await opener.aopen(node, Replies())).close()
     own_redis.call("REPLICAOF", HOST, "9")
     wanted = f"Redis at {node} is no master but a slave; Sentinel may be failing over"
-    assert await open_both(opener, node) == [wanted] * 2
+    assert failure(opener, node) == wanted
 
 
-async def test_a_user_that_may_not_ask_for_the_role_is_told(own_redis: RedisServer) -> None:
+def test_a_user_that_may_not_ask_for_the_role_is_told(own_redis: RedisServer) -> None:
     own_redis.add_user("me", SECRET, "mysite", "+@all -role")
     opener = Opener(Login(user="me", password=SECRET), 0, None, role="master")
-    for error in await open_both(opener, Node(HOST, own_redis.port)):
-        assert "role" in error
-        assert SECRET not in error
+    error = failure(opener, Node(HOST, own_redis.port))
+    assert "role" in error
+    assert SECRET not in error
 
 
-async def test_an_opening_that_is_cancelled_leaves_nothing(own_redis: RedisServer) -> None:
-    with own_redis.paused():
-        opening = asyncio.ensure_future(Opener(Login(), 1, None).aopen(Node(HOST, own_redis.port), Replies()))
-        await asyncio.sleep(0)
-        opening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await opening
-    gc.collect()
-
-
-async def test_a_certificate_is_looked_at(tls_redis: RedisServer, redis_certificates: Certificates) -> None:
+def test_a_certificate_is_looked_at(tls_redis: RedisServer, redis_certificates: Certificates) -> None:
     ca = str(redis_certificates.ca)
     address, name = Node(HOST, tls_redis.port), Node("localhost", tls_redis.port)
     for node, tls in [
@@ -186,32 +123,30 @@ async def test_a_certificate_is_looked_at(tls_redis: RedisServer, redis_certific
     ]:
         opener = Opener(Login(), 0, tls)
         opener.open(node).close()
-        (await opener.aopen(node, Replies())).close()
-    for error in await open_both(Opener(Login(), 0, Tls()), address):
-        assert "certificate verify failed" in error
-    for error in await open_both(Opener(Login(), 0, None), address):
-        assert error.startswith(f"Redis at {address} ")
+    error = failure(Opener(Login(), 0, Tls()), address)
+    assert "certificate verify failed" in error
+    error = failure(Opener(Login(), 0, None), address)
+    assert error.startswith(f"Redis at {address} ")
 
 
-async def test_the_name_of_a_server_is_compared(redis_certificates: Certificates) -> None:
+def test_the_name_of_a_server_is_compared(redis_certificates: Certificates) -> None:
     """::1 leads to the same server, and stands in no certificate."""
     ca = str(redis_certificates.ca)
     with redis_server("--bind", "127.0.0.1", "::1", certificates=redis_certificates) as server:
         node = Node("::1", server.port)
-        for error in await open_both(Opener(Login(), 0, Tls(ca=ca)), node):
-            assert "not valid for '::1'" in error
+        error = failure(Opener(Login(), 0, Tls(ca=ca)), node)
+        assert "not valid for '::1'" in error
         Opener(Login(), 0, Tls(ca=ca, verify=Verify.CA)).open(node).close()
 
 
-async def test_a_server_may_want_our_certificate(redis_certificates: Certificates) -> None:
+def test_a_server_may_want_our_certificate(redis_certificates: Certificates) -> None:
     certificates = redis_certificates
     ours = Tls(ca=str(certificates.ca), certificate=str(certificates.certificate), key=str(certificates.key))
     with redis_server("--tls-auth-clients", "yes", certificates=certificates) as server:
         node = Node(HOST, server.port)
         Opener(Login(), 1, ours).open(node).close()
-        (await Opener(Login(), 1, ours).aopen(node, Replies())).close()
-        for error in await open_both(Opener(Login(), 1, Tls(ca=ours.ca)), node):
-            assert error.startswith(f"Redis at {node} ")
+        error = failure(Opener(Login(), 1, Tls(ca=ours.ca)), node)
+        assert error.startswith(f"Redis at {node} ")
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path, redis_certificates: Certificates) -> None:

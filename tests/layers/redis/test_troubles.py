@@ -2,13 +2,10 @@
 
 import pytest
 
-from fairway.errors import LayerUnavailable
-from fairway.layers.redis.address import Node, parse_redis_url
+from fairway.layers.redis.address import parse_redis_url
 from fairway.layers.redis.nodes import Nodes
-from fairway.layers.redis.troubles import Trouble, moved_to, trouble
+from fairway.layers.redis.troubles import Trouble, trouble
 from fairway.layers.redis.wire import ReplyError, pack
-
-HERE = Node("10.0.0.1", 6379)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +24,7 @@ HERE = Node("10.0.0.1", 6379)
         ("UNBLOCKED the stream key no longer exists", Trouble.FORGOTTEN),
         ("NOGROUP No such key 'x' or consumer group 'y' in XREADGROUP with GROUP option", Trouble.FORGOTTEN),
         ("MOVED 3999 127.0.0.1:6381", Trouble.MOVED),
-        ("ASK 3999 127.0.0.1:6381", Trouble.ASK),
+        ("ASK 3999 127.0.0.1:6381", Trouble.WAIT),
         ("NOSCRIPT No matching script. Please use EVAL.", Trouble.SCRIPT),
         ("OOM command not allowed when used memory > 'maxmemory'.", Trouble.FULL),
         ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist", Trouble.FULL),
@@ -50,25 +47,6 @@ HERE = Node("10.0.0.1", 6379)
 )
 def test_what_an_error_means(text: str, meaning: Trouble) -> None:
     assert trouble(ReplyError(text)) is meaning
-
-
-@pytest.mark.parametrize(
-    ("text", "node"),
-    [
-        ("MOVED 3999 127.0.0.1:6381", Node("127.0.0.1", 6381)),
-        ("ASK 3999 redis.example:6381", Node("redis.example", 6381)),
-        ("MOVED 3999 ::1:6381", Node("::1", 6381)),
-        ("MOVED 3999 [::1]:6381", Node("::1", 6381)),
-        ("MOVED 3999 :6381", Node("10.0.0.1", 6381)),
-    ],
-)
-def test_where_the_keys_are(text: str, node: Node) -> None:
-    assert moved_to(ReplyError(text), HERE) == node
-
-
-def test_an_error_that_leads_nowhere_says_so() -> None:
-    with pytest.raises(LayerUnavailable, match=r"10\.0\.0\.1:6379 sends us nowhere: MOVED 3999 host"):
-        moved_to(ReplyError("MOVED 3999 host"), HERE)
 
 
 def test_scripts_tell_what_they_met(own_redis) -> None:

@@ -7,19 +7,18 @@ Whoever has lost a connection, or was answered with `Trouble.RECONNECT` or `MOVE
     wire = nodes.connect(node)
 """
 
-import asyncio
 import threading
 import time
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.redis.address import Kind, Node, RedisAddress
-from fairway.layers.redis.opening import CONNECT_TIMEOUT, AsyncWire, Opener
+from fairway.layers.redis.opening import CONNECT_TIMEOUT, Opener
 from fairway.layers.redis.slots import SlotTable, parse_slots
 from fairway.layers.redis.wire import ReplyError, Wire, pack, unavailable
 
 
 class Nodes:
-    """The servers of an address. Threads and event loops may share it.
+    """The servers of an address. Threads may share it.
 
     Parameters:
         address: where Redis is found.
@@ -60,12 +59,6 @@ class Nodes:
             table = self._look_after(self._looked)
         return table.node_of(key)
 
-    async def anode_of(self, key: str) -> Node:
-        """Do as `node_of`."""
-        if self._table is None:
-            return await asyncio.to_thread(self.node_of, key)
-        return self._table.node_of(key)
-
     def refresh(self) -> None:
         """Look who the masters are now; callers at the same time share one look. Of one server there is nothing to see.
 
@@ -74,11 +67,6 @@ class Nodes:
         """
         self._look_after(time.monotonic())
 
-    async def arefresh(self) -> None:
-        """Do as `refresh`."""
-        if self.address.kind is not Kind.SINGLE:
-            await asyncio.to_thread(self.refresh)
-
     def connect(self, node: Node, *, timeout: float = CONNECT_TIMEOUT) -> Wire:
         """Return a wire to a server that `node_of` named; each step of the way there has `timeout` seconds.
 
@@ -86,14 +74,6 @@ class Nodes:
             LayerUnavailable: it cannot be reached, does not let us in, or, behind Sentinel, is no master (any more).
         """
         return self._opener.open(node, timeout)
-
-    async def aconnect(self, node: Node, protocol: asyncio.Protocol, *, timeout: float = CONNECT_TIMEOUT) -> AsyncWire:
-        """Connect an asyncio protocol to a server that `node_of` named. Keep what it returns.
-
-        Raises:
-            LayerUnavailable: as `connect`; all steps together have `timeout` seconds.
-        """
-        return await self._opener.aopen(node, protocol, timeout)
 
     def _look_after(self, moment: float) -> SlotTable:
         """Return what a look tells that was begun after a moment."""

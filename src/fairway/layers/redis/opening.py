@@ -5,14 +5,12 @@ replies are read by whoever has the turn, which its connections are not made for
 every server, so nothing comes that was not asked for.
 """
 
-import asyncio
 import os
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
 from redis import Connection, SSLConnection, UnixDomainSocketConnection
-from redis import asyncio as aredis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from fairway.errors import InvalidLayerSetting, LayerUnavailable
@@ -66,31 +64,6 @@ class Opener:
         connection.disconnect()
         return Wire(taken, node)
 
-    async def aopen(self, node: Node, protocol: asyncio.Protocol, timeout: float = CONNECT_TIMEOUT) -> "AsyncWire":
-        """Connect an asyncio protocol to a server that has been greeted; `connection_made` is called before it returns.
-
-        Raises:
-            LayerUnavailable: as `open`; all steps together have `timeout` seconds.
-        """
-        connection = self._aconnection(node, timeout)
-        try:
-            async with asyncio.timeout(timeout):
-                await connection.connect()
-                if self._role:
-                    await connection.send_command("ROLE")
-                    check_role(self._role, await connection.read_response(), node)
-        except FAILURES as error:
-            await connection.disconnect(nowait=True)
-            raise _refused(node, error) from error
-        except (LayerUnavailable, asyncio.CancelledError):
-            await connection.disconnect(nowait=True)
-            raise
-        # As above. Nothing can be lost in between: all replies have been read, and nothing comes unasked.
-        writer = connection._writer  # noqa: SLF001
-        connection._reader = connection._writer = None  # noqa: SLF001
-        assert writer is not None  # noqa: S101
-        return AsyncWire(writer, protocol, node)
-
     def _connection(self, node: Node, timeout: float) -> Any:
         options = self._options(timeout)
         if node.path:
@@ -98,16 +71,6 @@ class Opener:
         if self._context is None:
             return Connection(host=node.host, port=node.port, **options)  # type: ignore[no-untyped-call]
         return _TlsConnection(self._context, host=node.host, port=node.port, **options)
-
-    def _aconnection(self, node: Node, timeout: float) -> Any:
-        options = self._options(timeout)
-        if node.path:
-            return aredis.UnixDomainSocketConnection(path=node.path, **options)
-        if self._context is None:
-            return aredis.Connection(host=node.host, port=node.port, **options)
-        connection = aredis.SSLConnection(host=node.host, port=node.port, **options)
-        connection.ssl_context.context = self._context
-        return connection
 
     def _options(self, timeout: float) -> Mapping[str, Any]:
         return {
@@ -118,27 +81,6 @@ class Opener:
             "socket_connect_timeout": timeout,
             "protocol": 2,
         }
-
-
-class AsyncWire:
-    """A connection that an asyncio protocol owns. Keep it: once it is forgotten, the connection is closed.
-
-    Parameters:
-        writer: of the connected stream.
-        protocol: whose connection it becomes.
-        node: whom it leads to.
-    """
-
-    def __init__(self, writer: asyncio.StreamWriter, protocol: asyncio.Protocol, node: Node) -> None:
-        self._writer = writer  # it closes its transport when it is collected
-        self.node = node
-        self.transport: asyncio.WriteTransport = writer.transport
-        self.transport.set_protocol(protocol)
-        protocol.connection_made(self.transport)
-
-    def close(self) -> None:
-        """Hang up; the protocol is told by `connection_lost`."""
-        self.transport.close()
 
 
 def make_context(tls: Tls) -> ssl.SSLContext:

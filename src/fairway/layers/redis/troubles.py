@@ -4,9 +4,6 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from fairway.errors import LayerUnavailable
-from fairway.layers.redis.address import Node
-
 
 class Trouble(StrEnum):
     """What to do about an error reply. Nothing was done by the command, unless it was a script that did some of it."""
@@ -14,9 +11,7 @@ class Trouble(StrEnum):
     RECONNECT = "reconnect"
     """This server cannot do it, and another one may: `Nodes.refresh`, connect anew, send it again."""
     MOVED = "moved"
-    """The keys live elsewhere (`moved_to`): `Nodes.refresh`, and send it there, now and from now on."""
-    ASK = "ask"
-    """This once the keys are elsewhere (`moved_to`): send it there after `ASKING`."""
+    """The keys live elsewhere in the Cluster: `Nodes.refresh`, and send it there, now and from now on."""
     WAIT = "wait"
     """The server will be able to do it in a moment: send it again after a pause."""
     FULL = "full"
@@ -40,7 +35,9 @@ TROUBLES: Final[dict[str, Trouble]] = {
     "MASTERDOWN": Trouble.RECONNECT,
     "NOREPLICAS": Trouble.WAIT,
     "MOVED": Trouble.MOVED,
-    "ASK": Trouble.ASK,
+    # A slot is on its way. A script that followed would work on those keys of a shard that have arrived, beside the
+    # others, so nobody follows: what is sent waits until the slot is there.
+    "ASK": Trouble.WAIT,
     "OOM": Trouble.FULL,
     "MISCONF": Trouble.FULL,
     "NOSCRIPT": Trouble.SCRIPT,
@@ -75,20 +72,3 @@ def trouble(error: Exception) -> Trouble:
     if code == "ERR" and ("auth" in text.split() or "invalid password" in text):
         return Trouble.REFUSED
     return TROUBLES.get(code, Trouble.BUG)
-
-
-def moved_to(error: Exception, node: Node) -> Node:
-    """Return where a MOVED or ASK error sends its reader.
-
-    Parameters:
-        error: such as `MOVED 3999 127.0.0.1:6381`.
-        node: who gave it; without a host the same one is meant, at another port.
-
-    Raises:
-        LayerUnavailable: it names no place.
-    """
-    place = str(error).split(" ")[-1]
-    host, _, port = place.rpartition(":")
-    if not port.isdigit():
-        raise LayerUnavailable(f"Redis at {node} sends us nowhere: {error}")
-    return Node(host.strip("[]") or node.host, int(port))
