@@ -7,6 +7,7 @@ import pytest
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.hub.address import default_path
 from fairway.layers.hub.client import LocalLayer
+from fairway.layers.hub.joined.layer import JoinedLayer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import UNGATED, UNLIMITED
 from fairway.supervisor.layer import (
@@ -39,6 +40,26 @@ def test_a_local_layer_is_hosted(tmp_path):
     limits = backing.layer.broker.limits
     assert (limits.total, rule(limits, "work").capacity) == (1 << 20, 5)
     backing.layer.close()
+
+
+def test_a_hub_can_be_joined_with_others(tmp_path):
+    given = read(f"--layer=local://{tmp_path}/hub.sock?upstream=local://{tmp_path}/shared.sock", "--layer-memory=1M")
+    backing = host_layer(given)
+    assert isinstance(backing.layer, JoinedLayer)
+    assert backing.layer.broker.limits.total == 1 << 20
+    assert backing.layer.joined.layer.address.path == f"{tmp_path}/shared.sock"
+    backing.layer.close()
+
+
+def test_an_upstream_of_one_process_joins_nobody(tmp_path):
+    for url, reason in (("memory://", "of one process alone"), ("gopher://h", "no URL of a layer")):
+        with pytest.raises(InvalidLayerSetting, match=reason):
+            host_layer(read(f"--layer=local://{tmp_path}/hub.sock?upstream={url}"))
+
+
+def test_the_password_of_an_upstream_is_not_shown(tmp_path):
+    given = read(f"--layer=local://{tmp_path}/hub.sock?upstream=redis://shop:secret@host/0")
+    assert layer_name(given) == f"local://{tmp_path}/hub.sock?upstream=redis://***@host/0"
 
 
 def test_capacity_and_expiry_of_channels(tmp_path):

@@ -1,4 +1,4 @@
-"""Hubs that are joined through an upstream: a memory layer that all of them see as a client would, and that can go away."""
+"""Hubs joined through an upstream: a memory layer that all of them see as a client would, and that can go away."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from fairway.broker.effects import Signal
 from fairway.broker.groups import Directory
-from fairway.broker.inbox import Mark
+from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.outward import GroupCame, GroupLeft, Marked, OwnerCame, OwnerLeft
 from fairway.broker.owners import Owners
 from fairway.broker.post import Post
@@ -22,6 +22,10 @@ class WatchedDirectory(Directory):
     def __init__(self, signals: list[Signal]) -> None:
         super().__init__()
         self._signals = signals
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the groups that have members here."""
+        return iter(self._members)
 
     def add(self, group: str, member: str) -> int:
         """Note a member; see `Directory.add`."""
@@ -47,11 +51,17 @@ class JoinedOwners(Owners):
 
     __slots__ = ("outside",)
 
+    directory: WatchedDirectory
+
     def __init__(self, limits: BrokerLimits, post: Post, signals: list[Signal], numbers: Iterator[int]) -> None:
         super().__init__(limits, post, signals, numbers)
         self.directory = WatchedDirectory(signals)
         self.outside: dict[int, set[str]] = {}
         """Owner -> its connections of which a message is at the upstream."""
+
+    def __iter__(self) -> Iterator[Inbox]:
+        """Iterate over the inboxes."""
+        return iter(self._inboxes.values())
 
     def open(self, prefixes: Iterable[str]) -> int:
         """Give the channels below `prefixes` to a new owner; see `Owners.open`."""

@@ -25,6 +25,7 @@ from fairway.broker.effects import (
     GroupFrame,
     GroupSend,
     Item,
+    Outward,
     Refused,
     SaveState,
     Send,
@@ -34,11 +35,7 @@ from fairway.broker.effects import (
 from fairway.broker.guests import AWAY, Guests
 from fairway.broker.inbox import Inbox
 from fairway.broker.mailbox import Letter
-from fairway.broker.outward import (
-    Forward,
-    ForwardSubmit,
-    Withdrawn,
-)
+from fairway.broker.outward import Forward, ForwardSubmit, GroupCame, OwnerCame, SessionCame, Withdrawn
 from fairway.broker.post import queue_name
 from fairway.broker.publishing import letter_of
 from fairway.broker.repeats import Repeats
@@ -226,6 +223,14 @@ class JoinedBroker(Guests):
                 self.owners.tell(inbox, item)
                 if outside and isinstance(item, Done | Abandoned | Refused):
                     outside.discard(item.channel)
+
+    def census(self) -> list[Outward]:
+        """Return the signals of all that came before anybody acted on them."""
+        return [
+            *(OwnerCame(inbox.id, inbox.prefixes) for inbox in self.owners),
+            *(GroupCame(group) for group in self.owners.directory),
+            *(SessionCame(session.id, session.channels) for session in self.sessions),
+        ]
 
     def flush(self) -> None:
         """Drop all messages and groups; see `Broker.flush`."""

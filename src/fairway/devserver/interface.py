@@ -19,10 +19,12 @@ from fairway.errors import CannotListen, InvalidLayerSetting, LayerUnavailable
 from fairway.layers.base import Layer
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.memory import MemoryLayer
+from fairway.layers.registry import make_upstream
 from fairway.server import Server, new_event_loop
 from fairway.server.config import ServerConfig
 
 if TYPE_CHECKING:
+    from fairway.layers.hub.client import LocalLayer
     from fairway.layers.hub.server import HubServer
 
 HAS_HUB = sys.platform != "win32"
@@ -43,8 +45,17 @@ def back(layer: Layer) -> Backing:
         from fairway.layers.hub.client import LocalLayer
 
         if isinstance(layer, LocalLayer):
-            return Backing(layer=MemoryLayer(message_limits=layer.message_limits), address=layer.address)
+            return Backing(layer=_hosted(layer), address=layer.address)
     return Backing(layer=layer)
+
+
+def _hosted(layer: "LocalLayer") -> Layer:
+    """Return the layer of the process that is the hub."""
+    if not layer.address.upstream:
+        return MemoryLayer(message_limits=layer.message_limits)
+    from fairway.layers.hub.joined.layer import JoinedLayer
+
+    return JoinedLayer(make_upstream(layer.address.upstream), message_limits=layer.message_limits)
 
 
 def private_folder() -> "tempfile.TemporaryDirectory[str]":

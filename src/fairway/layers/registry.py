@@ -184,6 +184,24 @@ def make_layer(setting: LayerSetting) -> Layer:
     return layer
 
 
+def make_upstream(url: str) -> Layer:
+    """Make the layer that joins a hub with others, from the `upstream` of the hub's URL.
+
+    Raises:
+        InvalidLayerSetting: it cannot be used, or is of one process alone.
+    """
+    try:
+        layer = make_layer(parse_setting("upstream", {"URL": url}))
+    except InvalidLayerSetting as error:
+        shown = hide_passwords(url)
+        raise InvalidLayerSetting(f"the hub's upstream {shown!r} cannot be used: {error}") from error
+    if not layer.is_shared:
+        layer.close()
+        msg = f"the hub's upstream {url!r} is of one process alone; name one that other hosts reach, such as redis://"
+        raise InvalidLayerSetting(msg)
+    return layer
+
+
 def import_backend(setting: LayerSetting) -> Callable[..., Any]:
     """Import the class that a setting names.
 

@@ -9,7 +9,8 @@ from fairway.layers.hub.address import HubAddress, parse_url
 from fairway.layers.hub.client import LocalLayer
 from fairway.layers.hub.server import HubServer
 from fairway.layers.memory import MemoryLayer
-from fairway.layers.registry import LayerSetting, make_layer, parse_setting
+from fairway.layers.redis.address import hide_passwords
+from fairway.layers.registry import LayerSetting, make_layer, make_upstream, parse_setting
 from fairway.limits import BrokerLimits
 from fairway.supervisor.options import server_limits
 
@@ -46,7 +47,9 @@ def hub_address(given: argparse.Namespace) -> HubAddress | None:
 def layer_name(given: argparse.Namespace) -> str:
     """Return the URL of the layer for a person to read: with the path, also where that is the project's own."""
     address = hub_address(given)
-    return address.url if address else str(given.layer)
+    if address is None:
+        return hide_passwords(given.layer)
+    return replace(address, upstream=hide_passwords(address.upstream or "")).url
 
 
 def host_layer(given: argparse.Namespace) -> Backing:
@@ -59,10 +62,14 @@ def host_layer(given: argparse.Namespace) -> Backing:
     if address is None:
         return Backing(layer=reach_layer(given), hub=None, address=None)
     config: dict[str, Any] = {"limits": broker_limits(given)}
+    backend = "fairway.layers.MemoryLayer"
+    if address.upstream:
+        backend = "fairway.layers.hub.joined.layer.JoinedLayer"
+        config["upstream"] = make_upstream(address.upstream)
     for key in ("capacity", "expiry"):
         if pairs := getattr(given, key):
             config[key] = dict(map(_pair, pairs))
-    layer = make_layer(LayerSetting(alias=ALIAS, backend="fairway.layers.MemoryLayer", config=config))
+    layer = make_layer(LayerSetting(alias=ALIAS, backend=backend, config=config))
     if not isinstance(layer, MemoryLayer):  # pragma: no cover  make_layer has made what it was told
         raise TypeError(layer)
     return Backing(layer=layer, hub=HubServer(layer, address), address=address)

@@ -20,6 +20,7 @@ from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say, aask, control_path
 from fairway.supervisor.crew import Crew, deploy_and_tell
 from fairway.supervisor.fleet import SPARE, serve_command
+from fairway.supervisor.layer import layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -95,7 +96,7 @@ class Up:
             await self._crew.start()
             self._state = ""
             self._notifier.ready()
-            logger.info("%d workers are ready, layer %s", self._given.workers, self._given.layer)
+            logger.info("%d workers are ready, layer %s", self._given.workers, layer_name(self._given))
             if self._notifier.watchdog:
                 self._keep(feed_watchdog(self._notifier))
             await asked
@@ -191,7 +192,7 @@ class Up:
             "pid": os.getpid(),
             "ready": not self._state and self._server.state == "ready" and self._crew.ready,
             "uptime": time.monotonic() - self._began,
-            "layer": self._given.layer,
+            "layer": layer_name(self._given),
             "server": server.get("server", {}),
             "processes": server.get("processes", []) or [self._server.report()],
             "workers": self._crew.report(),

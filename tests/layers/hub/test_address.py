@@ -27,6 +27,11 @@ from fairway.layers.hub.address import (
         ("local:///run/a.sock?mode=0660", HubAddress(path="/run/a.sock", mode=0o660)),
         ("local:///run/a%20b?mode=660&group=www-data", HubAddress(path="/run/a b", mode=0o660, group="www-data")),
         ("local:///run/a?group=", HubAddress(path="/run/a")),
+        ("local:///run/a?upstream=redis://h/0?prefix=x", HubAddress(path="/run/a", upstream="redis://h/0?prefix=x")),
+        (
+            "local:///run/a?upstream=redis://u:%2525@h?prefix=x%26shards=2",
+            HubAddress(path="/run/a", upstream="redis://u:%25@h?prefix=x&shards=2"),
+        ),
     ],
 )
 def test_urls(url: str, address: HubAddress) -> None:

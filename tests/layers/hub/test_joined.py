@@ -3,16 +3,18 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fairway.broker.effects import Item
+from fairway.broker.effects import Add, Credit, Done, Frame, Grant, GroupFrame, GroupSend, Item, SaveState, Send, State
 from fairway.layers import LocalLayer
 from fairway.layers.base import DeadLetter, Layer
+from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import BrokerLimits
 from fairway.testing.layer_conformance import LayerConformance
-from fairway.testing.layer_conformance.base import Owner
+from fairway.testing.layer_conformance.base import Form, Owner, conformance
 from tests.support.joined import JoinedHub, SharedLayer
 
 
@@ -46,9 +48,9 @@ class TestJoinedHubs(LayerConformance):
         for hub in self._hubs:
             hub.stop()
 
-    def hub(self, shared: MemoryLayer, limits: BrokerLimits) -> JoinedHub:
+    def hub(self, shared: MemoryLayer, limits: BrokerLimits, **options: Any) -> JoinedHub:
         """Start a hub."""
-        hub = JoinedHub(self._folder / f"{next(self._numbers)}.sock", lambda: SharedLayer(shared), limits)
+        hub = JoinedHub(self._folder / f"{next(self._numbers)}.sock", lambda: SharedLayer(shared), limits, **options)
         self._hubs.append(hub)
         return hub
 
@@ -73,3 +75,61 @@ class TestJoinedHubs(LayerConformance):
         """Return a client of the other hub."""
         del layer
         return self.rival
+
+
+class TestOwnersOnAnotherHost(TestJoinedHubs):
+    """The same with all owners on the second hub, which has no workers: everything crosses the upstream."""
+
+    def hub(self, shared: MemoryLayer, limits: BrokerLimits, **options: Any) -> JoinedHub:
+        """Start a hub that never waits for workers of its own."""
+        return super().hub(shared, limits, **options, patience=0)
+
+    def owner(self, layer: Layer, *prefixes: str) -> Owner:
+        """Return an owner on the second hub."""
+        del layer
+        return JoinedOwner(self.rival, self.first, prefixes or ("s1!",), self.deadline)
+
+    @conformance
+    async def test_sends_of_one_sender_arrive_in_order(self, form: Form) -> None:
+        """To a group in order, and to a connection in order. Between the two other hosts know of no order."""
+        layer = self.layer()
+        owner = self.owner(layer)
+        await form(layer, "group_add", "g", "s1!c1")
+        await owner.wait_item(Add)
+        for value in range(0, 20, 2):
+            await form(layer, "send_group", "g", {"n": value})
+            await form(layer, "send", "s1!c1", {"n": value + 1})
+        items = await owner.all_items()
+        for kind, first in ((GroupFrame, 0), (Frame, 1)):
+            found = [decode_message(item.body)["n"] for item in items if isinstance(item, kind)]
+            assert found == list(range(first, 20, 2))
+
+    @conformance
+    async def test_items_are_typed_and_in_order(self, form: Form) -> None:
+        """All that one run does for its connection arrives in order, wherever it runs; so does the end of the run."""
+        layer = self.layer()
+        owner = self.owner(layer)
+        reply = self.submit(owner, "websocket.receive", 3)
+        reader = layer.reader(["websocket.receive"])
+        delivery = await self.receive(form, reader)
+        await form(layer, "group_add", "g", reply)
+        outbox = [Send(reply, b"1"), SaveState(reply, {"k": b"v"}), GroupSend("g", b"3"), Grant(reply, 100)]
+        await form(reader, "commit", delivery, outbox)
+        items = await owner.wait_items(6)
+        assert isinstance(items[0], Add)
+        assert [item for item in items[1:] if not isinstance(item, GroupFrame)] == [
+            Frame(reply, b"1"),
+            State(reply, {"k": b"v"}),
+            Credit(reply, 100),
+            Done(reply, 3),
+        ]
+
+    @conformance
+    async def test_has_reader(self, form: Form) -> None:
+        """An owner is told of the readers of its own host: optional messages do not travel."""
+        del form
+        owner = self.owner(self.layer())
+        reader = self.rival.reader(["http.disconnect"])
+        await self.wait_until(lambda: owner.inbox.has_reader("http.disconnect"))
+        reader.close()
+        await self.wait_until(lambda: not owner.inbox.has_reader("http.disconnect"))

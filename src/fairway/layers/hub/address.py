@@ -1,7 +1,10 @@
 """Where a hub is found: the path of its Unix socket, and who may open it.
 
-The URL is `local:///path/to.sock?mode=0660&group=www-data`. Without a path each project has one of its own, which
-needs no root: `<folder>-<8 hex digits>.sock` in the user's runtime folder, after the folder that holds `manage.py`.
+The URL is `local:///path/to.sock?mode=0660&group=www-data`; with `upstream=` and the URL of another layer, which joins
+this hub with those of other hosts (an `&` in it is written `%26`).
+
+Without a path each project has one of its own, which needs no root: `<folder>-<8 hex digits>.sock` in the user's
+runtime folder, after the folder that holds `manage.py`.
 """
 
 import hashlib
@@ -27,7 +30,7 @@ DEFAULT_MODE = 0o600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubAddress:
-    """A hub's socket. `mode` and `group` matter to whoever makes it.
+    """A hub's socket. `mode`, `group` and `upstream` matter to whoever makes it.
 
     Raises:
         InvalidLayerSetting: the path is relative, or too long for a Unix socket.
@@ -36,6 +39,8 @@ class HubAddress:
     path: str
     mode: int = DEFAULT_MODE
     group: str | None = None
+    upstream: str | None = None
+    """The URL of the layer that joins this hub with others."""
 
     def __post_init__(self) -> None:
         if not os.path.isabs(self.path):  # noqa: PTH117  no Path in what every client imports and makes
@@ -60,16 +65,21 @@ class HubAddress:
         options = [f"mode={self.mode:04o}"] if self.mode != DEFAULT_MODE else []
         if self.group:
             options.append(f"group={quote(self.group)}")
+        if self.upstream:
+            options.append(f"upstream={quote(self.upstream, safe=':/?=@,[]*')}")
         return f"local://{quote(os.fsencode(self.path))}" + (f"?{'&'.join(options)}" if options else "")
 
 
-def make_address(path: str = "", mode: int | str = DEFAULT_MODE, group: str | None = None) -> HubAddress:
+def make_address(
+    path: str = "", mode: int | str = DEFAULT_MODE, group: str | None = None, upstream: str | None = None
+) -> HubAddress:
     """Return an address from settings; an empty path is the project's default.
 
     Raises:
         InvalidLayerSetting: one of them cannot be used.
     """
-    return HubAddress(path=os.fspath(path) or default_path(), mode=_mode(mode), group=group or None)
+    path = os.fspath(path) or default_path()
+    return HubAddress(path=path, mode=_mode(mode), group=group or None, upstream=upstream or None)
 
 
 def parse_url(url: str) -> HubAddress:
@@ -79,11 +89,12 @@ def parse_url(url: str) -> HubAddress:
         InvalidLayerSetting: the URL cannot be used; the text says why.
     """
     options = parse_options(url)
-    return make_address(options["path"], options.get("mode", DEFAULT_MODE), options.get("group"))
+    mode = options.get("mode", DEFAULT_MODE)
+    return make_address(options["path"], mode, options.get("group"), options.get("upstream"))
 
 
 def parse_options(url: str) -> Mapping[str, str]:
-    """Return `path`, `mode` and `group` as far as a `local://` URL gives them, unchecked.
+    """Return `path`, `mode`, `group` and `upstream` as far as a `local://` URL gives them, unchecked.
 
     Raises:
         InvalidLayerSetting: it has other parts.
@@ -98,8 +109,9 @@ def parse_options(url: str) -> Mapping[str, str]:
         raise InvalidLayerSetting(msg)
     options = {"path": unquote(parts.path, errors="surrogateescape")}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
-        if key not in ("mode", "group"):
-            msg = f"{key!r} in {url!r} is no option of a hub; there are mode (0660) and group (www-data)"
+        if key not in ("mode", "group", "upstream"):
+            known = "mode (0660), group (www-data) and upstream (redis://host; an & in it is written %26)"
+            msg = f"{key!r} in {url!r} is no option of a hub; there are {known}"
             raise InvalidLayerSetting(msg)
         options[key] = value
     return options

@@ -46,6 +46,7 @@ class LocalLayer(Layer):
         path: the hub's socket; the project's own when empty (see `address`).
         mode: what the socket's mode shall be, for whoever makes it.
         group: the same for its group.
+        upstream: the URL of the layer that joins the hub with others, for whoever makes it.
         wait: seconds that calls wait for a hub that is away, counted from when it was missed.
         message_limits: what one message may be.
         versions: the oldest and the newest version of the protocol that is spoken.
@@ -59,11 +60,12 @@ class LocalLayer(Layer):
         *,
         mode: int | str = 0o600,
         group: str | None = None,
+        upstream: str | None = None,
         wait: float = WAIT,
         message_limits: MessageLimits = DEFAULT_LIMITS,
         versions: tuple[int, int] = VERSIONS,
     ) -> None:
-        self.address: HubAddress = make_address(path, mode, group)
+        self.address: HubAddress = make_address(path, mode, group, upstream)
         self.message_limits = message_limits
         self.on_renewed: Callable[[], None] | None = None
         """Called when an inbox of this layer has reached a hub of another epoch than before."""

@@ -7,6 +7,7 @@ other thread than that loop's.
 
 import asyncio
 from collections.abc import Collection, Coroutine
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -48,16 +49,16 @@ class JoinedLayer(MemoryLayer):
         self.joined = self.locked.joined = Upstream(upstream, self, cast("JoinedBroker", self.broker))
 
     def _ask(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(self._check(work), self.joined.loop).result()
+        return self._begin(work).result()
 
     async def _aask(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._check(work), self.joined.loop))
+        return await asyncio.wrap_future(self._begin(work))
 
-    async def _check(self, work: Coroutine[Any, Any, T]) -> T:
-        if self.closed:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self.closed or not self.joined.is_running:
             work.close()
-            raise LayerUnavailable("the layer is closed")
-        return await work
+            raise LayerUnavailable("the layer is closed" if self.closed else "the hub is not open")
+        return asyncio.run_coroutine_threadsafe(work, self.joined.loop)
 
     def group_add(self, group: str, channel: str) -> None:
         """See `Layer.group_add`."""
@@ -111,3 +112,9 @@ class JoinedLayer(MemoryLayer):
         """See `Layer.flush`."""
         super().flush()
         self._ask(self.joined.answers.flush())
+
+    def close(self) -> None:
+        """See `Layer.close`. An open hub closes its upstream itself."""
+        super().close()
+        if not self.joined.is_running:
+            self.joined.layer.close()

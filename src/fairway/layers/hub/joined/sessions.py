@@ -51,6 +51,7 @@ class SessionMirror:
         self.is_known = asyncio.Event()
         """Whether the upstream knows that its channels are read."""
         self._work: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
+        self._working: asyncio.Task[None] | None = None
         self._task = upstream.run(self._fetch())
 
     # --- fetching ----------------------------------------------------------------------------------------------------
@@ -64,6 +65,8 @@ class SessionMirror:
                     self._reader = await upstream.in_thread(upstream.layer.reader, self.channels)
                     self.is_known.set()
                 await self._wait_hungry()
+                if self._working:  # what was given back goes before what it would be overtaken by
+                    await asyncio.wait([self._working])
                 delivery = await self._reader.areceive(None)
             except LayerUnavailable as error:
                 upstream.note_away(error)
@@ -97,7 +100,7 @@ class SessionMirror:
         """Do something with the reader, after what was to be done before."""
         self._work.append(work)
         if len(self._work) == 1:
-            self._upstream.run(self._do_all())
+            self._working = self._upstream.run(self._do_all())
 
     async def _do_all(self) -> None:
         while self._work:
@@ -109,6 +112,7 @@ class SessionMirror:
                 logger.info("a message of the upstream's was given to another meanwhile: nothing is published")
             finally:
                 self._work.popleft()
+        self._working = None
 
     async def commit(self, signal: Committed) -> None:
         """End a delivery."""
@@ -156,10 +160,6 @@ class SessionMirror:
         reader, self._reader = self._reader, None
         if reader:
             await self._upstream.in_thread(reader.close)
-
-    def close_now(self) -> Reader | None:
-        """Return the reader that is to be closed: the hub stops."""
-        return self._reader
 
 
 class SessionMirrors:

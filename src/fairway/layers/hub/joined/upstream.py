@@ -51,7 +51,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 """Between two attempts to reach it."""
 
-START_TIMEOUT = 5.0
+START_TIMEOUT = 2.0
 """Seconds that a hub waits for its upstream before it starts without."""
 
 LOOK_EVERY = 0.5
@@ -85,7 +85,8 @@ class Upstream:
         self._up = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fairway-upstream")
-        self._is_running = False
+        self.is_running = False
+        """Whether the hub is open."""
         self._has_met = False
         self.forwarding = Forwarding(self)
         self.members = Members(self)
@@ -116,8 +117,9 @@ class Upstream:
         """Begin, on the running loop. Without an upstream the hub works for its own host, until there is one."""
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._is_running = True
-        self.locked.on_outward = self.handle
+        self.is_running = True
+        for signal in self.locked.run(self._begin):
+            self._act(signal)
         self.run(self._search(LayerUnavailable("it was not asked yet")))
         self.run(self._look())
         try:
@@ -126,12 +128,16 @@ class Upstream:
         except TimeoutError:
             logger.warning("the hub starts without its upstream, and goes on looking for it")
 
+    def _begin(self) -> list[Outward]:
+        self.locked.on_outward = self.handle
+        return self.broker.census()
+
     async def stop(self) -> None:
         """Leave: what is held of the upstream's goes to others. What is queued for it gets a moment to go out."""
-        if not self._is_running:
+        if not self.is_running:
             return
         await self.forwarding.drain()
-        self._is_running = False
+        self.is_running = False
         self.broker.is_upstream_here = False
         tasks = tuple(self._tasks)
         for task in tasks:
@@ -167,7 +173,7 @@ class Upstream:
         try:
             return await call
         except LayerUnavailable as error:
-            if self._is_running:
+            if self.is_running:
                 self.run(self._check(error))
             raise
 
@@ -184,7 +190,7 @@ class Upstream:
             logger.debug("something was to go upstream after the hub had stopped")
 
     def _act(self, signal: Outward) -> None:
-        if self._is_running:
+        if self.is_running:
             self._actions[type(signal)](signal)
 
     # --- whether it is there -----------------------------------------------------------------------------------------
@@ -200,7 +206,7 @@ class Upstream:
 
     def note_away(self, error: LayerUnavailable) -> None:
         """A call has found it away."""
-        if self._up.is_set() and self._is_running:
+        if self._up.is_set() and self.is_running:
             logger.warning("the upstream is away: %s; this host goes on by itself until it is back", error)
             self._up.clear()
             self.broker.is_upstream_here = False
