@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.redis.commands import Command
@@ -175,7 +176,7 @@ class MailLine(InboxLine):
         loop: asyncio.AbstractEventLoop,
         wire: Wire,
         key: str,
-        on_entries: Callable[[list[list[bytes]]], None],
+        on_entries: Callable[[list[Any]], None],
         on_lost: Callable[[str], None],
     ) -> None:
         super().__init__(loop, wire, self._take, on_lost)

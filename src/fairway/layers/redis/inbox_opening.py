@@ -6,6 +6,7 @@ Whoever opens an inbox holds the first one; all others are held by threads of th
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from fairway.errors import LayerUnavailable
@@ -86,6 +87,11 @@ class Lines:
         self.is_known = False
         self.results: list[tuple[str, Reply]] = []
 
+    def take_mail(self) -> Wire:
+        """Return the connection for reading."""
+        assert self.mail  # noqa: S101
+        return self.mail
+
     def close(self) -> None:
         """Hang up."""
         for wire in self.wires.values():
@@ -158,10 +164,10 @@ class _Opening:
     def _look(self, before: str, ownership: Ownership) -> None:
         """See who owns the prefixes: we still, nobody, or somebody else."""
         shard = self._prefixes[0]
-        found = self._ask(shard, pack("HGET", self._shards.key(shard, "meta"), "owner"))[0]
-        if found is None:
+        [found] = self._ask(shard, pack("GET", self._shards.key(shard, "state")))
+        owner = owner_in(found)
+        if not owner:
             return
-        owner = found.decode()
         if owner.partition(".")[0] != ownership.owner:
             msg = f"Redis at {self._lines.nodes[shard]} has another owner for {shard!r}"
             raise OwnedElsewhere(msg)
@@ -250,6 +256,11 @@ class Parting:
         unsent, replies = self.unsent.pop(node, (b"", 0))
         reply: Reply = self._lines.wires[node].ask(unsent + packed, *[b""] * replies, timeout=TIMEOUT)[-1]
         return reply
+
+
+def owner_in(state: bytes | None) -> str:
+    """Return the incarnation that owns a shard, by what the shard keeps of itself; "" for nobody."""
+    return str(msgspec.msgpack.decode(state)[0]) if state else ""
 
 
 def pack_alias(shards: Shards, prefix: str, shard: str) -> bytes:

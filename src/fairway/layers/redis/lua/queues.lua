@@ -86,7 +86,8 @@ end
 -- A message has left its queue; an empty queue leaves no trace.
 local function shrink(name, size)
   count(WAITING, -1)
-  if call('HINCRBY', B .. ':sizes', name, -size) <= 0 and call('EXISTS', B .. ':q:' .. name) == 0 then
+  -- 0 - size: Redis does not take the -0 that -size is for an empty body.
+  if call('HINCRBY', B .. ':sizes', name, 0 - size) <= 0 and call('EXISTS', B .. ':q:' .. name) == 0 then
     call('HDEL', B .. ':sizes', name)
     call('SREM', B .. ':queues', name)
   end
