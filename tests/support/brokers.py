@@ -4,21 +4,38 @@ from collections import defaultdict
 from typing import Any
 
 from fairway.broker.core import Broker
-from fairway.broker.effects import Deliver, Delivery, Ending, Envelope, Mislaid, Policy, Send, Settled, Signal
+from fairway.broker.effects import (
+    Deliver,
+    Delivery,
+    Ending,
+    Envelope,
+    Mislaid,
+    Outward,
+    Policy,
+    Send,
+    Settled,
+    Signal,
+)
+from fairway.broker.joined import JoinedBroker
 from fairway.limits import BrokerLimits, ChannelRule
 
 
 class Desk:
     """A broker, the deliveries of each session, and all other signals since the last look."""
 
+    broker: Broker
+
     def __init__(self, *rules: tuple[str, ChannelRule], **limits: Any) -> None:
         if rules:
             limits["rules"] = (*rules, ("*", ChannelRule()))
-        self.broker = Broker("e", BrokerLimits(**limits))
+        self.broker = self.make_broker(BrokerLimits(**limits))
         self.post = self.broker.post
         self.owners = self.broker.owners
         self.delivered: dict[int, list[Delivery]] = defaultdict(list)
         self.signals: list[Signal] = []
+
+    def make_broker(self, limits: BrokerLimits) -> Broker:
+        return Broker("e", limits)
 
     def do(self, command: Any, *args: Any) -> Any:
         try:
@@ -91,3 +108,25 @@ class Desk:
 
     def mislaid(self) -> list[str]:
         return [signal.reason for signal in self.taken() if isinstance(signal, Mislaid)]
+
+
+class JoinedDesk(Desk):
+    """The same with a broker that is joined with others, whose upstream is there."""
+
+    broker: JoinedBroker
+    patience = 2.0
+
+    def make_broker(self, limits: BrokerLimits) -> JoinedBroker:
+        broker = JoinedBroker("e", limits, self.patience)
+        broker.is_upstream_here = True
+        return broker
+
+    def outward(self) -> list[Outward]:
+        """What the shell was asked to do at the upstream."""
+        return [signal for signal in self.taken() if isinstance(signal, Outward)]
+
+    def fetched(self, session: int, channel: str = "w", **fields: Any) -> tuple[Delivery, Delivery]:
+        """A delivery of the upstream that a session takes; return the upstream's, and ours."""
+        theirs = Delivery(Envelope("u.1", channel, **fields), b"body", 77)
+        assert self.do(self.broker.lodge, session, theirs)
+        return theirs, self.delivered[session][-1]
