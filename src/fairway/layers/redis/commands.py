@@ -60,6 +60,8 @@ class Commands:
         self.silence = milliseconds(silence)
         self._rules = [(re.compile(translate(pattern)).match, rule) for pattern, rule in limits.rules]
         self._known: dict[str, ChannelRule] = {}
+        self._places: dict[str, tuple[str, int, int, int]] = {}
+        """Channel -> its queue, and of its rule capacity, expiry and attempts."""
         self._names = 0
         self._epoch = secrets.token_hex(6)
         self._packed = pack(
@@ -247,21 +249,29 @@ class Commands:
 
     def submission(self, envelope: Envelope, body: bytes, will: str) -> Arguments:
         """Return one message of a connection, for the command `submit`. `will` is "n" (note), "e" (end) or ""."""
-        rule = self.rule(envelope.channel)
+        # Micro-optimization: most messages are for a few channels, and this is done for each of them.
+        queue, capacity, expiry, attempts = self._places.get(envelope.channel) or self._place(envelope.channel)
         return [
-            queue_name(envelope.channel),
-            rule.capacity,
-            milliseconds(rule.expiry),
+            queue,
+            capacity,
+            expiry,
             envelope.reply_channel,
             envelope.order,
             envelope.id if envelope.order >= 0 else "",
             envelope.channel,
             int(envelope.attempt > 1),
             will,
-            header_of(envelope, rule.attempts),
+            header_of(envelope, attempts),
             pack_state(envelope.state),
             body,
         ]
+
+    def _place(self, channel: str) -> tuple[str, int, int, int]:
+        rule = self.rule(channel)
+        place = queue_name(channel), rule.capacity, milliseconds(rule.expiry), rule.attempts
+        if "!" not in channel and "?" not in channel and len(self._places) < 1_000:
+            self._places[channel] = place
+        return place
 
     # --- groups ------------------------------------------------------------------------------------------------------
 

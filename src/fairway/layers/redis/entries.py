@@ -148,7 +148,11 @@ def items_of(fields: Sequence[bytes]) -> list[Any]:
 
 def size_of(fields: Sequence[bytes]) -> int:
     """Return the bytes of an inbox entry that count against the bound of its inbox."""
-    return sum(len(fields[place + 1]) for place in range(0, len(fields), 2) if fields[place] == b"b")
+    size = 0
+    for place in range(0, len(fields), 2):
+        if fields[place] == b"b":
+            size += len(fields[place + 1])
+    return size
 
 
 def fields_of(effect: Send | SaveState | Grant) -> tuple[list[str | bytes], int]:
