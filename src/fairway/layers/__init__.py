@@ -6,10 +6,15 @@ from fairway.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fairway.layers.hub.client import LocalLayer
+    from fairway.layers.hub.remote import remote_layer
     from fairway.layers.memory import MemoryLayer
 
-_HOMES = {"LocalLayer": "fairway.layers.hub.client", "MemoryLayer": "fairway.layers.memory"}
+_HOMES = {
+    "LocalLayer": "fairway.layers.hub.client",
+    "MemoryLayer": "fairway.layers.memory",
+    "remote_layer": "fairway.layers.hub.remote",
+}
 
-__all__ = ["LocalLayer", "MemoryLayer"]
+__all__ = ["LocalLayer", "MemoryLayer", "remote_layer"]
 
 __getattr__, __dir__ = lazy_names(globals(), _HOMES)

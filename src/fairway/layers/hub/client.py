@@ -1,4 +1,4 @@
-"""The layer of a process that reaches its broker over a hub's Unix socket: workers, views, commands, server processes.
+"""The layer of a process that reaches its broker over a hub's socket: workers, views, commands, server processes.
 
 One line carries everything but inboxes: sessions, publishes, questions. The line is made when it is first needed, and
 made again when it breaks; then sessions are opened again. A call that finds the hub away waits a little for it, and
@@ -11,24 +11,24 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
-import msgspec
-
-from fairway.broker.effects import Effect
 from fairway.errors import InvalidName, LayerUnavailable
-from fairway.layers.base import DeadLetter, Inbox, Layer, LayerStatistics
+from fairway.layers.base import Inbox
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.hub.address import HubAddress, make_address
 from fairway.layers.hub.calls import raised
 from fairway.layers.hub.inbox import LocalInbox
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, Line, LineLost
+from fairway.layers.hub.meeting import Address
 from fairway.layers.hub.reader import LocalReader
 from fairway.layers.hub.turns import Sleeper, Takers, Turns
+from fairway.layers.hub.verbs import HubVerbs
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
 from fairway.limits import MessageLimits
-from fairway.names import check_channel, check_group, check_readable
-from fairway.wire.hub import VERSIONS, Answer, Call, Delivered, Frame, Ping, Publish, Recalled, Withdraw, pack
+from fairway.names import check_channel, check_readable
+from fairway.wire.hub import VERSIONS, Answer, Delivered, Frame, Ping, Recalled, Withdraw, pack
 
 WAIT = 2.0
 """Seconds that a call waits for a hub that is away: as long as a server takes to be started again."""
@@ -36,48 +36,64 @@ WAIT = 2.0
 ANSWER_TIMEOUT = 10.0
 """Seconds, beside those that a publish may wait for room, that the hub may take to answer."""
 
-_open_layers: "weakref.WeakSet[LocalLayer]" = weakref.WeakSet()
+
+class _Forgets(Protocol):
+    """What a process has of its own, and a forked one has to forget."""
+
+    def start_anew(self) -> None:
+        """Forget it."""
 
 
-class LocalLayer(Layer):
-    """The hub of this host.
+_open_layers: "weakref.WeakSet[_Forgets]" = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What hubs share that one session reads: who reads, and numbers that tell whose they are.
+
+    The numbers of a hub's connections and tokens are `first` plus a multiple of `step`.
+    """
+
+    turns: Turns
+    first: int
+    step: int
+
+
+class HubLayer(HubVerbs):
+    """One hub.
 
     Parameters:
-        path: the hub's socket; the project's own when empty (see `address`).
-        mode: what the socket's mode shall be, for whoever makes it.
-        group: the same for its group.
-        upstream: the URL of the layer that joins the hub with others, for whoever makes it.
+        address: where it is.
         wait: seconds that calls wait for a hub that is away, counted from when it was missed.
         message_limits: what one message may be.
         versions: the oldest and the newest version of the protocol that is spoken.
+        shared: how it reads and counts together with other hubs; see `several`.
     """
 
     is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
-        path: str = "",
-        *,
-        mode: int | str = 0o600,
-        group: str | None = None,
-        upstream: str | None = None,
+        address: Address,
         wait: float = WAIT,
         message_limits: MessageLimits = DEFAULT_LIMITS,
         versions: tuple[int, int] = VERSIONS,
+        shared: Shared | None = None,
     ) -> None:
-        self.address: HubAddress = make_address(path, mode, group, upstream)
+        self.address = address
         self.message_limits = message_limits
         self.on_renewed: Callable[[], None] | None = None
         """Called when an inbox of this layer has reached a hub of another epoch than before."""
         self.versions = versions
         self._wait = wait
-        self._tokens = itertools.count(1)
+        self._first, self._step = (shared.first, shared.step) if shared else (0, 1)
+        self._tokens = itertools.count(self._first + self._step, self._step)
         self._numbers = itertools.count(1)
         self._readers: dict[int, LocalReader] = {}
         self._inboxes: list[LocalInbox] = []
-        self.line = Line(self.address, versions, self._made, self._lost)
-        self.turns = Turns(self.line, self._dispatch)
-        _open_layers.add(self)
+        self.line = Line(address, versions, self._made, self._lost, (self._first, self._step))
+        self.turns = shared.turns if shared else Turns(self.line, self._dispatch)
+        at_fork(self)
 
     @property
     def closed(self) -> bool:
@@ -97,13 +113,15 @@ class LocalLayer(Layer):
         with self.turns.mutex:
             for reader in self._readers.values():
                 reader.lose()
-            for waiter in self.turns.callers.values():
-                _settle(waiter, LayerUnavailable, calls)
-            self.turns.callers.clear()
+            for token in [token for token in self.turns.callers if self._is_ours(token)]:
+                _settle(self.turns.callers.pop(token), LayerUnavailable, calls)
             while self.turns.wake_follower():
                 pass
         for call in calls:
             call()
+
+    def _is_ours(self, token: int) -> bool:
+        return token % self._step == self._first
 
     def _dispatch(self, frames: list[Any], mine: Takers | None) -> list[Callable[[], object]]:
         """Put frames where they belong. Called under the mutex."""
@@ -126,7 +144,7 @@ class LocalLayer(Layer):
                 self._readers[frame.reader].recall(frame.receipts)
         for reader in others:
             if reader.has_ready:
-                self.turns.wake_taker(reader)
+                self.turns.wake_taker(reader.taker)
         return calls
 
     def nudge(self) -> None:
@@ -136,17 +154,9 @@ class LocalLayer(Layer):
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def call(self, make: Callable[[int], Frame], timeout: float, generation: int = 0) -> Any:
-        """Send a frame, and wait for its answer.
-
-        Parameters:
-            make: returns the frame for a token.
-            timeout: how long the hub may let the caller wait on purpose.
-            generation: the connection that the frame is for; 0 for any.
-
-        Raises:
-            LayerUnavailable: the hub is away, went away, or did not answer. What was asked may have happened.
-        """
+    def call(self, make: Callable[[int], Frame], timeout: float, generation: int = 0, about: str = "") -> Any:
+        """See `HubVerbs.call`."""
+        del about
         deadline = self.line.deadline(self._wait)
         token = next(self._tokens)
         data = pack(make(token))
@@ -168,8 +178,9 @@ class LocalLayer(Layer):
             else:
                 return self._result(sleeper.result)
 
-    async def acall(self, make: Callable[[int], Frame], timeout: float, generation: int = 0) -> Any:
-        """Do as `call`."""
+    async def acall(self, make: Callable[[int], Frame], timeout: float, generation: int = 0, about: str = "") -> Any:
+        """See `HubVerbs.acall`."""
+        del about
         deadline = self.line.deadline(self._wait)
         token = next(self._tokens)
         data = pack(make(token))
@@ -223,62 +234,12 @@ class LocalLayer(Layer):
             if result.error:
                 raise raised(result.error)
             return result.value
-        path = self.address.path
+        name = self.address.name
         if result is UNSETTLED and not self.closed and self.line.is_up:
-            msg = f"the hub at {path} did not answer within {ANSWER_TIMEOUT:g} s"
+            msg = f"the hub at {name} did not answer within {ANSWER_TIMEOUT:g} s"
             raise LayerUnavailable(msg)
-        msg = "the layer is closed" if self.closed else f"the hub at {path} went away before it answered"
+        msg = "the layer is closed" if self.closed else f"the hub at {name} went away before it answered"
         raise LayerUnavailable(msg)
-
-    def _ask(self, verb: str, *arguments: Any) -> Any:
-        return self.call(lambda token: Call(token, verb, list(arguments)), 0)
-
-    async def _aask(self, verb: str, *arguments: Any) -> Any:
-        return await self.acall(lambda token: Call(token, verb, list(arguments)), 0)
-
-    # --- sending -----------------------------------------------------------------------------------------------------
-
-    def publish(self, effect: Effect, timeout: float = 0) -> None:
-        """See `Layer.publish`."""
-        self.call(lambda token: Publish(token, effect, timeout), timeout)
-
-    async def apublish(self, effect: Effect, timeout: float = 0) -> None:
-        """See `Layer.apublish`."""
-        await self.acall(lambda token: Publish(token, effect, timeout), timeout)
-
-    # --- groups and questions ----------------------------------------------------------------------------------------
-
-    def group_add(self, group: str, channel: str) -> None:
-        """See `Layer.group_add`."""
-        self._ask("group_add", check_group(group), check_channel(channel))
-
-    async def agroup_add(self, group: str, channel: str) -> None:
-        """See `Layer.agroup_add`."""
-        await self._aask("group_add", check_group(group), check_channel(channel))
-
-    def group_discard(self, group: str, channel: str) -> None:
-        """See `Layer.group_discard`."""
-        self._ask("group_discard", check_group(group), check_channel(channel))
-
-    async def agroup_discard(self, group: str, channel: str) -> None:
-        """See `Layer.agroup_discard`."""
-        await self._aask("group_discard", check_group(group), check_channel(channel))
-
-    def group_channels(self, group: str) -> list[str]:
-        """See `Layer.group_channels`."""
-        return msgspec.convert(self._ask("group_channels", check_group(group)), list[str])
-
-    async def agroup_channels(self, group: str) -> list[str]:
-        """See `Layer.agroup_channels`."""
-        return msgspec.convert(await self._aask("group_channels", check_group(group)), list[str])
-
-    def state(self, reply_channel: str) -> dict[str, bytes]:
-        """See `Layer.state`."""
-        return msgspec.convert(self._ask("state", check_channel(reply_channel)), dict[str, bytes])
-
-    async def astate(self, reply_channel: str) -> dict[str, bytes]:
-        """See `Layer.astate`."""
-        return msgspec.convert(await self._aask("state", check_channel(reply_channel)), dict[str, bytes])
 
     # --- both ends ---------------------------------------------------------------------------------------------------
 
@@ -324,26 +285,6 @@ class LocalLayer(Layer):
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
-    def statistics(self) -> LayerStatistics:
-        """See `Layer.statistics`."""
-        return msgspec.convert(self._ask("statistics"), LayerStatistics)
-
-    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
-        """See `Layer.dead_letters`."""
-        return msgspec.convert(self._ask("dead_letters", limit), list[DeadLetter])
-
-    def requeue_dead(self, ids: Collection[str]) -> int:
-        """See `Layer.requeue_dead`."""
-        return msgspec.convert(self._ask("requeue_dead", list(ids)), int)
-
-    def drop_dead(self, ids: Collection[str]) -> int:
-        """See `Layer.drop_dead`."""
-        return msgspec.convert(self._ask("drop_dead", list(ids)), int)
-
-    def flush(self) -> None:
-        """See `Layer.flush`."""
-        self._ask("flush")
-
     def close(self) -> None:
         """See `Layer.close`. Other processes keep their lines."""
         if self.line.closed:
@@ -365,6 +306,33 @@ class LocalLayer(Layer):
         self._inboxes.clear()
 
 
+class LocalLayer(HubLayer):
+    """The hub of this host.
+
+    Parameters:
+        path: the hub's socket; the project's own when empty (see `address`).
+        mode: what the socket's mode shall be, for whoever makes it.
+        group: the same for its group.
+        upstream: the URL of the layer that joins the hub with others, for whoever makes it.
+        wait, message_limits, versions: as for `HubLayer`.
+    """
+
+    address: HubAddress
+
+    def __init__(
+        self,
+        path: str = "",
+        *,
+        mode: int | str = 0o600,
+        group: str | None = None,
+        upstream: str | None = None,
+        wait: float = WAIT,
+        message_limits: MessageLimits = DEFAULT_LIMITS,
+        versions: tuple[int, int] = VERSIONS,
+    ) -> None:
+        super().__init__(make_address(path, mode, group, upstream), wait, message_limits, versions)
+
+
 def _settle(waiter: Sleeper | LoopWaiter, result: Any, calls: list[Callable[[], object]]) -> None:
     """Give a waiter its result. Called under the mutex, where threads are woken, and event loops are not."""
     waiter.result = result
@@ -372,6 +340,11 @@ def _settle(waiter: Sleeper | LoopWaiter, result: Any, calls: list[Callable[[], 
         waiter.wake()
     else:
         calls.append(waiter.wake)
+
+
+def at_fork(layer: _Forgets) -> None:
+    """Have a layer start anew in a forked process."""
+    _open_layers.add(layer)
 
 
 def _start_anew() -> None:

@@ -39,7 +39,7 @@ from fairway.wire.hub import (
 )
 
 if TYPE_CHECKING:
-    from fairway.layers.hub.client import LocalLayer
+    from fairway.layers.hub.client import HubLayer
 
 logger = logging.getLogger("fairway.layer")
 
@@ -58,7 +58,7 @@ class LocalInbox(Inbox):
         LayerUnavailable: the hub cannot be reached now. Later on it may come and go.
     """
 
-    def __init__(self, layer: "LocalLayer", prefixes: list[str], on_readable: Callable[[], None]) -> None:
+    def __init__(self, layer: "HubLayer", prefixes: list[str], on_readable: Callable[[], None]) -> None:
         self._layer = layer
         self._prefixes = prefixes
         self._on_readable = on_readable

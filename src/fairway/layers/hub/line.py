@@ -39,6 +39,7 @@ class Line(Writing):
         on_made: called when there is a new connection, with a function that puts it to use. It calls that with what is
             to be written before anything else, while it keeps the state still that this is made of.
         on_lost: called, in any thread, when the line has broken, and before it is made again.
+        numbering: the number of the connections begins after the first, in steps of the second.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Line(Writing):
         versions: tuple[int, int],
         on_made: Callable[[Callable[[bytes], None]], None],
         on_lost: Callable[[], None],
+        numbering: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
+        self.generation, self._step = numbering
         self.address = address
         self.path = address.name
         self.version = 0
@@ -73,6 +76,29 @@ class Line(Writing):
     def is_up(self) -> bool:
         """Whether there is a connection, as far as is known."""
         return self._link is not None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there never was a connection."""
+        return self.generation < self._step
+
+    @property
+    def failure(self) -> str:
+        """Why the last attempt to connect failed; "" when it did not."""
+        return self._failure
+
+    @property
+    def link(self) -> Link | None:
+        """The connection, if there is one."""
+        return self._link
+
+    def is_current(self, link: Link) -> bool:
+        """Say whether this is still the connection."""
+        return self._link is link
+
+    def give_up(self, reason: str) -> None:
+        """Give the connection up, for a reason that the other side knows nothing of."""
+        self.lose(self._link, reason)
 
     # --- making it ---------------------------------------------------------------------------------------------------
 
@@ -150,7 +176,7 @@ class Line(Writing):
         self.version, self.epoch = welcome.version, welcome.epoch
         link.opening = opening
         # In this order: whoever sees the new connection sees its number, too.
-        self.generation += 1
+        self.generation += self._step
         self._link = link
 
     def lose(self, link: Link | None, reason: str) -> None:

@@ -16,12 +16,12 @@ from fairway.broker.effects import Delivery, Effect, Ending, Send
 from fairway.errors import DeliveryLost, LayerUnavailable
 from fairway.layers.base import Reader
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
-from fairway.layers.hub.turns import Sleeper
+from fairway.layers.hub.turns import Sleeper, Takers
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
 from fairway.wire.hub import Commit, Demand, Frame, Open, Pause, PublishDuring, Release, Shut, pack
 
 if TYPE_CHECKING:
-    from fairway.layers.hub.client import LocalLayer
+    from fairway.layers.hub.client import HubLayer
 
 GENERATION_SHIFT = 40
 """Receipts of different connections must not be taken for each other: each has its connection's number above these
@@ -37,7 +37,7 @@ class LocalReader(Reader):
     """Makes of a frame what the line writes; lines of other kinds write other things."""
     _nothing: Any = b""
 
-    def __init__(self, layer: "LocalLayer", number: int, channels: list[str], window: int, threads: int) -> None:
+    def __init__(self, layer: "HubLayer", number: int, channels: list[str], window: int, threads: int) -> None:
         self._layer = layer
         self._line = layer.line
         self._turns = layer.turns
@@ -109,6 +109,11 @@ class LocalReader(Reader):
         self._held -= gone
         for entry in [entry for entry in self._ready if entry[0].receipt in gone]:
             self._ready.remove(entry)
+
+    @property
+    def taker(self) -> Takers:
+        """Whom the threads that wait for these deliveries wait for: a session at several hubs has a part at each."""
+        return self
 
     @property
     def has_ready(self) -> bool:

@@ -109,7 +109,10 @@ def parse_tcp_url(url: str) -> Mapping[str, Any]:
             msg = f"{key!r} in {url!r} is no option of a hub over TCP; there are {' and '.join(OPTIONS)}"
             raise InvalidLayerSetting(msg)
         options[key] = value
-    return {"hubs": [f"{scheme}://{host}" for host in hosts.split(",")], **options}
+    hubs = [f"{scheme}://{host}" for host in hosts.split(",")]
+    for hub in hubs:
+        make_tcp_address(hub, Access())
+    return {"hubs": hubs, **options}
 
 
 def make_tcp_address(url: str, access: Access) -> TcpAddress:
