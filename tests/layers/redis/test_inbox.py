@@ -97,6 +97,16 @@ async def receive(reader: Reader) -> Envelope:
     return delivery.envelope
 
 
+async def wait_waiting(layer: RedisLayer, count: int) -> None:
+    """Wait until so many messages wait on channel c."""
+
+    def is_there() -> bool:
+        found = layer.statistics().channels.get("c")
+        return found is not None and found.waiting == count
+
+    await await_until(is_there)
+
+
 # --- what is said and heard ------------------------------------------------------------------------------------------
 
 
@@ -357,8 +367,7 @@ async def test_redis_restarted_with_an_empty_memory(
         await other.apublish(GroupSend("g", b"hello"))
         await owner.wait_kind(GroupFrame)
         owner.submit(1)
-        await await_until(lambda: "c" in other.statistics().channels)
-        assert other.statistics().channels["c"].waiting == 1
+        await wait_waiting(other, 1)
         other.close()
         owner.items.clear()
         where = f"the Redis at 127.0.0.1:{own_redis.port}"

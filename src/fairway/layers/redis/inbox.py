@@ -88,6 +88,8 @@ class RedisInbox(Inbox):
             in_thread(Parting(self.layer, self.prefixes, lines).run)
             return
         tenure = self._begin(lines)
+        if tenure.is_over:  # already
+            return
         logger.warning("the Redis at %s is back", tenure.node)
         if lines.is_known:
             for group, generation in self._leaving.items():

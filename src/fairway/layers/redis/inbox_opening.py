@@ -100,18 +100,17 @@ class Lines:
             self.mail.close()
 
 
-def open_lines(layer: InboxLayer, prefixes: Sequence[str], before: Ownership) -> Lines:
-    """Connect, and own the prefixes; nobody else may have taken them since `before`, unless this is the first turn.
+def open_lines(layer: InboxLayer, prefixes: Sequence[str], ownership: Ownership) -> Lines:
+    """Connect, and own the prefixes: in the first turn whoever had them, later on unless somebody has taken them.
 
     Raises:
         OwnedElsewhere: somebody has.
         LayerUnavailable: Redis cannot be used now.
     """
-    before_that = before.incarnation if before.turn else ""
-    before.turn += 1
-    lines = Lines(before.incarnation)
+    ownership.turn += 1
+    lines = Lines(ownership.incarnation)
     try:
-        _Opening(layer, prefixes, lines).run(before_that, before)
+        _Opening(layer, prefixes, lines).run(ownership)
     except BaseException:
         lines.close()
         raise
@@ -128,13 +127,14 @@ class _Opening:
         self._prefixes = prefixes
         self._lines = lines
 
-    def run(self, before: str, ownership: Ownership) -> None:
-        if before:
+    def run(self, ownership: Ownership) -> None:
+        is_first = ownership.turn == 1
+        if not is_first:
             self._layer.nodes.refresh()
         self._connect()
         self._load()
-        if before:
-            self._look(before, ownership)
+        if not is_first:
+            self._look(ownership)
         if not self._lines.is_known or ownership.has_left_groups:
             ownership.has_left_groups = False
             for prefix in self._prefixes:
@@ -156,12 +156,13 @@ class _Opening:
         """Make sure that the scripts are there."""
         known = list(scripts().values())
         for node in self._lines.wires:
-            there = self._ask_node(node, pack("SCRIPT", "EXISTS", *(script.sha for script in known)))[0]
+            # A server that wants a password says so to a PING; what is longer it takes for an attack.
+            there = self._ask_node(node, pack("PING"), pack("SCRIPT", "EXISTS", *(script.sha for script in known)))[1]
             missing = [script for script, is_there in zip(known, there, strict=True) if not is_there]
             if missing:
                 self._ask_node(node, *(pack("SCRIPT", "LOAD", script.source) for script in missing))
 
-    def _look(self, before: str, ownership: Ownership) -> None:
+    def _look(self, ownership: Ownership) -> None:
         """See who owns the prefixes: we still, nobody, or somebody else."""
         shard = self._prefixes[0]
         [found] = self._ask(shard, pack("GET", self._shards.key(shard, "state")))
@@ -171,9 +172,7 @@ class _Opening:
         if owner.partition(".")[0] != ownership.owner:
             msg = f"Redis at {self._lines.nodes[shard]} has another owner for {shard!r}"
             raise OwnedElsewhere(msg)
-        self._lines.is_known = True
-        if owner != before:  # a try that came through, though we did not hear of it
-            ownership.position = "0-0"
+        self._lines.is_known = True  # perhaps by a try of which we have not heard that it came through
 
     def _own(self, ownership: Ownership) -> None:
         """Own the prefixes; what had come for us before is read in the same step, since it is dropped by that."""
@@ -207,7 +206,7 @@ class _Opening:
     def _check(self, reply: Reply, node: Node) -> None:
         if isinstance(reply, ReplyError):
             msg = f"Redis at {node} does not let us own {self._prefixes[0]!r}: {reply}"
-            raise LayerUnavailable(msg)
+            raise LayerUnavailable(msg) from reply
 
 
 class Parting:

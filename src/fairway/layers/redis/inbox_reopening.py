@@ -11,6 +11,8 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.redis.inbox_opening import InboxLayer, Lines, OwnedElsewhere, Ownership, Parting, open_lines
+from fairway.layers.redis.troubles import Trouble, trouble
+from fairway.layers.redis.wire import ReplyError
 
 logger = logging.getLogger("fairway.layer")
 
@@ -84,7 +86,10 @@ class Reopening:
 
 def _is_worth_telling(error: LayerUnavailable) -> bool:
     """Whether somebody has to do something about it: it is not merely away."""
-    return isinstance(error, OwnedElsewhere) or isinstance(error.__cause__, AuthenticationError | ResponseError)
+    cause = error.__cause__
+    if isinstance(cause, ReplyError):
+        return trouble(cause) in (Trouble.REFUSED, Trouble.FULL, Trouble.BUG)
+    return isinstance(error, OwnedElsewhere) or isinstance(cause, AuthenticationError | ResponseError)
 
 
 def in_thread(run: Callable[[], None]) -> None:
