@@ -1,19 +1,26 @@
 """Hubs joined through an upstream: a memory layer that all of them see as a client would, and that can go away."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from fairway.broker.effects import Effect
+from fairway.broker.effects import Effect, Item
 from fairway.broker.joined import PATIENCE
 from fairway.errors import LayerUnavailable
+from fairway.layers import LocalLayer
 from fairway.layers.base import DeadLetter, Inbox, Layer, LayerStatistics, Reader
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.joined.layer import JoinedLayer
+from fairway.layers.hub.joined.upstream import Upstream
 from fairway.layers.hub.server import HubServer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import BrokerLimits
 from tests.support.hubs import HubThread
+from tests.support.waiting import await_until
+
+K = TypeVar("K", bound=Item)
 
 
 class SharedLayer(Layer):
@@ -120,3 +127,78 @@ class JoinedHub(HubThread):
         self.upstream = self._upstream()
         self.layer = JoinedLayer(self.upstream, self._limits, patience=self._patience)
         return HubServer(self.layer, HubAddress(path=self.path), self._versions, silence=self._silence)
+
+
+class Hosts:
+    """Two hosts: their hubs, a client of each, and the upstream that joins them. Closed by `close`."""
+
+    def __init__(self, folder: Path, limits: BrokerLimits | None = None, **options: Any) -> None:
+        self.shared = MemoryLayer(limits)
+        self.hubs = [
+            JoinedHub(folder / f"{number}.sock", lambda: SharedLayer(self.shared), limits, **options)
+            for number in range(2)
+        ]
+        self.clients = [LocalLayer(hub.path) for hub in self.hubs]
+        self.layers: list[LocalLayer] = list(self.clients)
+
+    @property
+    def upstream(self) -> SharedLayer:
+        """The first hub's way to the upstream."""
+        upstream = self.hubs[0].upstream
+        assert isinstance(upstream, SharedLayer)
+        return upstream
+
+    @property
+    def joined(self) -> Upstream:
+        """The same, as the first hub sees it."""
+        return cast("JoinedLayer", self.hubs[0].layer).joined
+
+    def cut(self) -> None:
+        """Take the upstream away from the first hub."""
+        self.upstream.away = True
+
+    async def cut_and_noticed(self) -> None:
+        """Take it away, and wait until the hub knows."""
+        self.cut()
+        with contextlib.suppress(LayerUnavailable):
+            await self.clients[0].asend("nowhere", {})
+        await await_until(lambda: not self.joined.is_up, "the hub to notice")
+
+    async def restore(self) -> None:
+        """Give it back, and wait until the hub knows."""
+        self.upstream.away = False
+        await await_until(lambda: self.joined.is_up, "the hub to find its upstream")
+
+    async def end(self) -> None:
+        """End everything, in the loop that the inboxes belong to."""
+        for layer in self.layers:
+            layer.close()
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """End what is left."""
+        for layer in self.layers:
+            layer.close()
+        for hub in self.hubs:
+            hub.stop()
+        self.shared.close()
+
+
+class Server:
+    """An owner on one host: all items that it has been given."""
+
+    def __init__(self, layer: Layer, *prefixes: str) -> None:
+        self.inbox = layer.inbox(prefixes or ("s1!",), lambda: None)
+        self.items: list[Item] = []
+
+    async def next(self, kind: type[K]) -> K:
+        """Return the next item of a kind; what came before it is dropped."""
+
+        def come() -> bool:
+            self.items += self.inbox.drain()
+            return any(isinstance(item, kind) for item in self.items)
+
+        await await_until(come, kind.__name__)
+        found = next(item for item in self.items if isinstance(item, kind))
+        del self.items[: self.items.index(found) + 1]
+        return found

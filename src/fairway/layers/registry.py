@@ -184,14 +184,19 @@ def make_layer(setting: LayerSetting) -> Layer:
     return layer
 
 
-def make_upstream(url: str) -> Layer:
+def make_upstream(url: str, limits: Mapping[str, Any] | None = None) -> Layer:
     """Make the layer that joins a hub with others, from the `upstream` of the hub's URL.
+
+    `limits` is what the hub's own config says of them: an upstream that takes some has the same.
 
     Raises:
         InvalidLayerSetting: it cannot be used, or is of one process alone.
     """
     try:
-        layer = make_layer(parse_setting("upstream", {"URL": url}))
+        setting = parse_setting("upstream", {"URL": url})
+        if limits and "limits" in _options_of(import_backend(setting)):
+            setting = replace(setting, config={**limits, **setting.config})
+        layer = make_layer(setting)
     except InvalidLayerSetting as error:
         shown = hide_passwords(url)
         raise InvalidLayerSetting(f"the hub's upstream {shown!r} cannot be used: {error}") from error

@@ -4,10 +4,13 @@ import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.hub.address import HubAddress, parse_url
 from fairway.layers.hub.client import LocalLayer
+from fairway.layers.hub.secret import SecretSource
 from fairway.layers.hub.server import HubServer
+from fairway.layers.hub.tcp_doorway import TcpDoorway, TcpSettings
 from fairway.layers.memory import MemoryLayer
 from fairway.layers.redis.address import hide_passwords
 from fairway.layers.registry import LayerSetting, make_layer, make_upstream, parse_setting
@@ -28,6 +31,16 @@ class Backing:
     layer: Layer
     hub: HubServer | None
     address: HubAddress | None
+
+    def report(self) -> dict[str, Any]:
+        """Return what `fairway status` shows of a hub that workers on other hosts reach; nothing of any other."""
+        return {"hub": self.hub.report()} if self.hub and self.hub.tcp else {}
+
+    @property
+    def name(self) -> str:
+        """Where workers on other hosts find the hub, as the end of a sentence in the log."""
+        doorway = self.hub.tcp if self.hub else None
+        return f", open to other hosts at {', '.join(doorway.bound)}" if doorway else ""
 
 
 def is_local(given: argparse.Namespace) -> bool:
@@ -59,20 +72,49 @@ def host_layer(given: argparse.Namespace) -> Backing:
         InvalidLayerSetting: the URL or an option cannot be used.
     """
     address = hub_address(given)
+    doorway = tcp_doorway(given)
     if address is None:
         return Backing(layer=reach_layer(given), hub=None, address=None)
     config: dict[str, Any] = {"limits": broker_limits(given)}
-    backend = "fairway.layers.MemoryLayer"
-    if address.upstream:
-        backend = "fairway.layers.hub.joined.layer.JoinedLayer"
-        config["upstream"] = make_upstream(address.upstream)
     for key in ("capacity", "expiry"):
         if pairs := getattr(given, key):
             config[key] = dict(map(_pair, pairs))
+    backend = "fairway.layers.MemoryLayer"
+    if address.upstream:
+        backend = "fairway.layers.hub.joined.layer.JoinedLayer"
+        config["upstream"] = make_upstream(address.upstream, config)
     layer = make_layer(LayerSetting(alias=ALIAS, backend=backend, config=config))
     if not isinstance(layer, MemoryLayer):  # pragma: no cover  make_layer has made what it was told
         raise TypeError(layer)
-    return Backing(layer=layer, hub=HubServer(layer, address), address=address)
+    return Backing(layer=layer, hub=HubServer(layer, address, tcp=doorway), address=address)
+
+
+def tcp_doorway(given: argparse.Namespace) -> TcpDoorway | None:
+    """Return where the hub listens for workers on other hosts; None when it does not.
+
+    Raises:
+        InvalidLayerSetting: one of the options cannot be used.
+    """
+    if not given.hub_bind:
+        for name in ("hub_certificate", "hub_key", "hub_secret_file"):
+            if value := getattr(given, name):
+                msg = f"--{name.replace('_', '-')} {value} is for workers on other hosts; say where with --hub-bind"
+                raise InvalidLayerSetting(msg)
+        return None
+    if not is_local(given):
+        msg = (
+            f"--hub-bind {given.hub_bind[0]} opens the hub of a local layer, and --layer is {layer_name(given)}, which "
+            "workers on other hosts reach by themselves; leave one of the two out"
+        )
+        raise InvalidLayerSetting(msg)
+    return TcpDoorway(
+        TcpSettings(
+            binds=tuple(given.hub_bind),
+            certificate=given.hub_certificate or "",
+            key=given.hub_key or "",
+            secret=SecretSource(given.hub_secret_file or "", "--hub-secret-file"),
+        )
+    )
 
 
 def reach_layer(given: argparse.Namespace) -> Layer:

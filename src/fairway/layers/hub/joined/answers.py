@@ -63,7 +63,7 @@ class Answers:
                 theirs = await upstream.in_thread(upstream.layer.statistics)
             except LayerUnavailable as error:
                 upstream.note_away(error)
-        ours = MemoryLayer.statistics(self._local)
+        ours = self._local.statistics()
         return _sum(ours, theirs, upstream.broker.guest_bytes) if theirs else ours
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
