@@ -2,39 +2,31 @@
 
 import asyncio
 import itertools
-import logging
+import socket
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
 from fairway.broker.effects import (
-    Abandoned,
     Add,
     Announced,
     Done,
-    Envelope,
     Frame,
     GroupFrame,
     GroupSend,
     Item,
-    OwnerGone,
-    Refused,
     Renewed,
     Send,
     Severed,
 )
 from fairway.errors import InvalidName, LayerUnavailable
-from fairway.layers.base import Reader
 from fairway.layers.redis import inbox as inbox_module
 from fairway.layers.redis import inbox_line as line_module
-from fairway.layers.redis import inbox_tenure as tenure_module
 from fairway.layers.redis.inbox_line import COUNT
-from fairway.layers.redis.inbox_opening import owner_in
+from fairway.layers.redis.inbox_opening import open_lines
 from fairway.layers.redis.layer import RedisLayer
-from fairway.layers.redis.scripts import scripts
-from fairway.limits import BrokerLimits, ChannelRule
 from tests.layers.hub.conversation import converse
+from tests.layers.redis.owners import Owner, owner_of, receive, wait_waiting, warnings
 from tests.support.redis import RedisServer
 from tests.support.waiting import await_until, wait_until
 
@@ -56,57 +48,6 @@ def own_layer(own_redis: RedisServer) -> Iterator[RedisLayer]:
     layer.close()
 
 
-class Owner:
-    """An inbox, and everything that has come to it."""
-
-    def __init__(self, layer: RedisLayer, *prefixes: str) -> None:
-        self.items: list[Item] = []
-        self.inbox = layer.inbox(prefixes or ["s!"], self.take)
-        self.take()
-
-    def take(self) -> None:
-        if hasattr(self, "inbox"):
-            self.items += self.inbox.drain()
-
-    async def wait_for(self, item: Item) -> None:
-        await await_until(lambda: item in self.items, lambda: f"{item} in {self.items}")
-
-    async def wait_kind(self, kind: type[Item], count: int = 1) -> list[Item]:
-        def found() -> list[Item]:
-            return [item for item in self.items if isinstance(item, kind)]
-
-        await await_until(lambda: len(found()) >= count, lambda: f"{count} {kind} in {self.items}")
-        return found()
-
-    def submit(self, order: int, body: bytes = b"x", channel: str = "c", attempt: int = 1) -> None:
-        self.inbox.submit(Envelope(f"m{order}", channel, "s!1", order, attempt), body)
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def owner_of(layer: RedisLayer, server: RedisServer, shard: str = "s!") -> str:
-    return owner_in(server.call("GET", layer.shards.key(shard, "state")))
-
-
-async def receive(reader: Reader) -> Envelope:
-    delivery = await reader.areceive(10)
-    assert delivery is not None
-    await reader.acommit(delivery)
-    return delivery.envelope
-
-
-async def wait_waiting(layer: RedisLayer, count: int) -> None:
-    """Wait until so many messages wait on channel c."""
-
-    def is_there() -> bool:
-        found = layer.statistics().channels.get("c")
-        return found is not None and found.waiting == count
-
-    await await_until(is_there)
-
-
 # --- what is said and heard ------------------------------------------------------------------------------------------
 
 
@@ -114,33 +55,6 @@ async def wait_waiting(layer: RedisLayer, count: int) -> None:
 async def test_a_conversation(layer: RedisLayer) -> None:
     await converse(layer)  # type: ignore[arg-type]
     layer.close()
-
-
-async def test_all_messages_of_a_turn_are_one_call(layer: RedisLayer, shared_redis: RedisServer) -> None:
-    owner = Owner(layer)
-    script = f"EVALSHA {scripts()['submit'].sha}"
-    shared_redis.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
-    shared_redis.call("CONFIG", "SET", "slowlog-max-len", "10000")
-    shared_redis.call("SLOWLOG", "RESET")
-    for order in range(100):
-        owner.submit(order)
-    reader = layer.reader(["c"])
-    assert [(await receive(reader)).order for _ in range(100)] == list(range(100))
-    calls = [b" ".join(entry[3][:2]).decode() for entry in shared_redis.call("SLOWLOG", "GET", "-1")]
-    shared_redis.call("CONFIG", "SET", "slowlog-max-len", "128")
-    shared_redis.call("CONFIG", "SET", "slowlog-log-slower-than", "10000")
-    assert calls.count(script) == 1
-
-
-async def test_batches_are_bounded(layer: RedisLayer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In messages and in bytes; the order stays."""
-    monkeypatch.setattr(tenure_module, "BATCH", 7)
-    monkeypatch.setattr(tenure_module, "BATCH_BYTES", 50)
-    owner = Owner(layer)
-    for order in range(40):
-        owner.submit(order, b"x" * (order % 3 * 10))
-    reader = layer.reader(["c"])
-    assert [(await receive(reader)).order for _ in range(40)] == list(range(40))
 
 
 async def test_big_bodies(layer: RedisLayer) -> None:
@@ -183,16 +97,6 @@ async def test_the_owner_of_two_prefixes(layer: RedisLayer, shared_redis: RedisS
     await await_until(lambda: shared_redis.call("GET", alias) is None)
 
 
-async def test_what_was_read_is_acknowledged(layer: RedisLayer, shared_redis: RedisServer) -> None:
-    owner = Owner(layer)
-    for _ in range(3):
-        await layer.apublish(Send("s!1", b"xx"))
-    await owner.wait_kind(Frame, 3)
-    await await_until(lambda: shared_redis.call("XLEN", layer.shards.key("s!", "in")) == 0)
-    state = msgspec.msgpack.decode(shared_redis.call("GET", layer.shards.key("s!", "state")))
-    assert state[6] == 0
-
-
 async def test_an_owner_that_does_not_take_its_items(layer: RedisLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so much is read; the rest stays in Redis until the owner goes on."""
     monkeypatch.setattr(inbox_module, "UNREAD", 5)
@@ -223,46 +127,7 @@ async def test_no_redis_at_all(own_redis: RedisServer) -> None:
     layer.close()
 
 
-async def test_memory_that_is_full(
-    own_redis: RedisServer, own_layer: RedisLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What cannot be taken is refused, and the log tells it once."""
-    owner = Owner(own_layer)
-    own_redis.call("CONFIG", "SET", "maxmemory", "1")
-    for order in range(3):
-        owner.submit(order)
-        await owner.wait_for(Refused("s!1", order, "c", "capacity"))
-    own_redis.call("CONFIG", "SET", "maxmemory", "0")
-    assert len([text for text in warnings(caplog) if "refuses what this server tells it: OOM" in text]) == 1
-    owner.submit(3)
-    reader = own_layer.reader(["c"])
-    assert (await receive(reader)).order == 3
-
-
-async def test_what_is_due_is_done(shared_redis: RedisServer) -> None:
-    """A message that nobody begins in time is abandoned though no worker has a clock for it."""
-    limits = BrokerLimits(rules=(("c", ChannelRule(expiry=0.05)), ("*", ChannelRule())))
-    layer = RedisLayer(f"{shared_redis.url}?prefix=due", limits=limits)
-    owner = Owner(layer)
-    owner.submit(0)
-    [abandoned] = await owner.wait_kind(Abandoned)
-    assert (abandoned.order, abandoned.reason) == (0, "expired")  # type: ignore[union-attr]
-    layer.close()
-
-
 # --- who owns what ---------------------------------------------------------------------------------------------------
-
-
-async def test_a_sign_keeps_an_owner_alive(own_redis: RedisServer, own_layer: RedisLayer) -> None:
-    owner = Owner(own_layer)
-    first = owner_of(own_layer, own_redis)
-    alive = own_layer.shards.key("s!", "alive")
-    born = float(own_redis.call("ZSCORE", alive, "!"))
-    await await_until(lambda: float(own_redis.call("ZSCORE", alive, "!")) > born + 1500)
-    await own_layer.apublish(Send("s!1", b"x"))
-    await owner.wait_for(Frame("s!1", b"x"))
-    assert owner_of(own_layer, own_redis) == first
-    assert owner.items == [Frame("s!1", b"x")]
 
 
 async def test_a_prefix_that_another_process_has_taken(
@@ -298,43 +163,6 @@ async def test_an_old_owner_that_closes_takes_nothing_along(own_redis: RedisServ
     await own_layer.apublish(GroupSend("g", b"x"))
     await new.wait_kind(GroupFrame)
     assert own_redis.call("ZRANGE", own_layer.shards.key("#0", "servers"), 0, -1) == [b"s!"]
-
-
-async def test_wills_are_carried_out_for_the_dead(own_redis: RedisServer, own_layer: RedisLayer) -> None:
-    """Each after what its connection has under way; one that was taken back, or told already, is not."""
-    owner = Owner(own_layer)
-    inbox = owner.inbox
-    will = b"\x82\xa4path\xa1/\xa5order"
-    for number in range(1, 5):
-        inbox.will(f"s!{number}", will, -1, None)
-        inbox.submit(Envelope(f"a{number}", "websocket.connect", f"s!{number}", 0), b"x")
-    inbox.submit(Envelope("b2", "websocket.receive", "s!2", 1, state={"k": b"v"}), b"x")
-    inbox.will("s!3", b"", 0, None)
-    inbox.submit(Envelope("b4", "websocket.disconnect", "s!4", 1), b"x")
-    reader = own_layer.reader(["websocket.connect", "websocket.receive", "websocket.disconnect"], window=10, threads=10)
-    for _ in range(6):
-        await receive(reader)
-    inbox._tenure.end()  # type: ignore[union-attr]
-    found = [await reader.areceive(10) for _ in range(2)]
-    envelopes = sorted((found.envelope.reply_channel, found.envelope.order) for found in found if found)
-    assert envelopes == [("s!1", 1), ("s!2", 2)]
-    bodies = {delivery.envelope.order: delivery.body for delivery in found if delivery}
-    assert bodies == {1: will + b"\x01", 2: will + b"\x02"}
-    assert {delivery.envelope.order: delivery.envelope.state for delivery in found if delivery}[2] == {"k": b"v"}
-
-
-async def test_a_reader_that_dies_is_missed(own_redis: RedisServer, own_layer: RedisLayer) -> None:
-    """The owner's signs look after its shard: also when no worker is left."""
-    owner = Owner(own_layer)
-    worker = RedisLayer(own_redis.url, silence=1.5)
-    pinned = worker.reader(["view.A!"])
-    await worker.agroup_add("g", "view.A!1")
-    worker._clock.close()
-    worker.line.drop("a test")
-    await owner.wait_for(OwnerGone("view.A!"))
-    await await_until(lambda: own_layer.statistics().groups == 0)
-    pinned.close()
-    worker.close()
 
 
 # --- Redis goes away -------------------------------------------------------------------------------------------------
@@ -428,22 +256,6 @@ async def test_more_groups_are_left_than_can_be_remembered(
     await await_until(lambda: own_layer.statistics().groups == 0)
 
 
-async def test_a_redis_that_hangs(
-    own_redis: RedisServer, own_layer: RedisLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is given up; what it was told before it hung counts, what it is told again is a repeat."""
-    monkeypatch.setattr(tenure_module, "PATIENCE", 0.3)
-    owner = Owner(own_layer)
-    with own_redis.paused():
-        owner.submit(0)
-        await owner.wait_for(Severed())
-    await owner.wait_for(Renewed())
-    owner.submit(0, attempt=2)
-    await await_until(lambda: own_layer.statistics().repeats_dropped == 1)
-    assert own_layer.statistics().channels["c"].waiting == 1
-    assert any("it has given no answer for 0.3 s" in text for text in warnings(caplog))
-
-
 async def test_a_redis_that_takes_nothing_is_given_up(
     own_redis: RedisServer, own_layer: RedisLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -472,15 +284,6 @@ async def test_the_owner_is_known_before_anything_else(own_redis: RedisServer, o
     await owner.wait_kind(Announced)
     assert own_layer.statistics().channels["c"].waiting == 1
     assert own_layer.statistics().repeats_dropped == 0
-
-
-async def test_scripts_that_are_gone_are_loaded_again(own_redis: RedisServer, own_layer: RedisLayer) -> None:
-    owner = Owner(own_layer)
-    own_redis.call("SCRIPT", "FLUSH")
-    owner.submit(0)
-    await owner.wait_for(Renewed())
-    owner.submit(0, attempt=2)
-    await await_until(lambda: "c" in own_layer.statistics().channels)
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -520,6 +323,28 @@ async def test_closing_while_redis_is_away(own_redis: RedisServer, own_layer: Re
     await asyncio.to_thread(own_redis.start)
     await await_until(lambda: clients(own_redis) == 0)
     assert owner_of(own_layer, own_redis) == ""
+
+
+async def test_closing_at_the_moment_in_which_redis_is_back(own_redis: RedisServer, own_layer: RedisLayer) -> None:
+    """The prefixes that were owned again are given up."""
+    owner = Owner(own_layer)
+    lines = open_lines(own_layer, ["s!"], owner.inbox._ownership)
+    owner.inbox.close()
+    owner.inbox._reopened(lines)
+    await await_until(lambda: clients(own_redis) == 0)
+    assert owner_of(own_layer, own_redis) == ""
+
+
+async def test_lines_that_are_lost_at_once(own_redis: RedisServer, own_layer: RedisLayer) -> None:
+    """`Renewed` waits for those that last."""
+    owner = Owner(own_layer)
+    owner.inbox._reopening.stop()
+    own_redis.kill_clients()
+    await owner.wait_for(Severed())
+    lines = open_lines(own_layer, ["s!"], owner.inbox._ownership)
+    lines.take_mail().socket.shutdown(socket.SHUT_RDWR)
+    owner.inbox._reopened(lines)
+    assert owner.items == [Severed(), Severed()]
 
 
 async def test_closing_in_another_thread(own_redis: RedisServer, own_layer: RedisLayer) -> None:
