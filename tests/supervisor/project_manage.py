@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairway.broker.effects import Send
 from fairway.layers.codec import decode_message, encode_message
-from fairway.layers.hub.client import LocalLayer
+from fairway.layers.registry import make_layer, parse_setting
 from fairway.limits import WorkerLimits
 from fairway.supervisor.notify import Notifier
 from fairway.worker.loop import Worker
@@ -70,7 +70,7 @@ def main():
     if word == "hang":
         signal.pause()
     url = json.loads((FOLDER / "layer.json").read_text())["url"]
-    layer = LocalLayer(url.removeprefix("local://"), wait=10)
+    layer = make_layer(parse_setting("default", {"URL": url, "CONFIG": {"wait": 10}}))
     process = WorkerProcess([Worker(layer, Echo(word, text), threads=2)], WorkerLimits(grace=20), notifier)
     signal.signal(signal.SIGTERM, lambda *_: process.stop("SIGTERM"))
     notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))

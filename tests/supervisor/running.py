@@ -51,9 +51,11 @@ class Project:
             yield program
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[Program]:
+    def worker(self, **environ: str) -> Iterator[Program]:
         """A running worker, with no supervisor."""
-        with running([sys.executable, self.folder / "manage.py", "runworker"]) as program:
+        with running(
+            [sys.executable, self.folder / "manage.py", "runworker"], env={**os.environ, **environ}
+        ) as program:
             program.wait_for_output("arguments:")
             yield program
 

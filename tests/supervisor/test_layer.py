@@ -99,3 +99,33 @@ def test_a_layer_that_there_is_not():
             make(read("--layer=carrierpigeon://coop"))
     with pytest.raises(InvalidLayerSetting, match="absolute"):
         host_layer(read("--layer=local://here/hub.sock"))
+
+
+def test_a_hub_that_workers_on_other_hosts_reach(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery staple")
+    options = [f"--layer=local://{tmp_path}/hub.sock", "--hub-bind=127.0.0.1:0", "--hub-bind=[::1]:0"]
+    backing = host_layer(read(*options, f"--hub-secret-file={secret}"))
+    assert backing.hub.tcp.secrets == ("correct horse battery staple",)
+    assert backing.report() == {"hub": {"listening": [], "lines": 0, "refused": 0}}
+    backing.layer.close()
+    alone = host_layer(read(f"--layer=local://{tmp_path}/hub.sock"))
+    assert (alone.hub.tcp, alone.report(), alone.name) == (None, {}, "")
+    alone.layer.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hub-key=k.pem"], "--hub-key k.pem is for workers on other hosts; say where with --hub-bind"),
+        (["--hub-secret-file=s"], "--hub-secret-file s is for workers on other hosts"),
+        (["--layer=redis://h", "--hub-bind=127.0.0.1:0"], "opens the hub of a local layer, and --layer is redis://h"),
+        (["--hub-bind=0.0.0.0:7400"], "give --hub-certificate and --hub-key"),
+        (["--hub-bind=7400"], "--hub-bind 7400 is no address: write HOST:PORT"),
+        (["--hub-bind=127.0.0.1:0"], "set FAIRWAY_HUB_SECRET, or name a file with one: --hub-secret-file"),
+    ],
+)
+def test_options_of_a_hub_that_cannot_be_used(monkeypatch, options, message):
+    monkeypatch.delenv("FAIRWAY_HUB_SECRET", raising=False)
+    with pytest.raises(InvalidLayerSetting, match=message):
+        host_layer(read(*options))

@@ -89,6 +89,11 @@ def test_a_command_line_is_made_again():
         "--http-timeout=-1.0",
         "--max-message=65536",
         "--admin-bind=[::1]:9000",
+        "--hub-bind=0.0.0.0:7400",
+        "--hub-bind=[::]:7400",
+        "--hub-certificate=/etc/hub.pem",
+        "--hub-key=/etc/hub.key",
+        "--hub-secret-file=/etc/secret",
         "--listen-on=5",
     ]
     given = read(*argv)

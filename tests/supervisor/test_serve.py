@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 from fairway.errors import CannotListen, LayerUnavailable
 from tests.supervisor.running import FAIRWAY, get
 from tests.support.processes import ROOT, free_port, running
+from tests.support.redis import make_certificates
 from tests.support.waiting import wait_until
 
 
@@ -165,3 +166,53 @@ def test_an_access_log_that_cannot_be_opened(project):
     done = project.fairway("serve", "--layer", project.url, "--access-log=/nonexistent/log")
     assert done.returncode == 1
     assert "fairway serve: access log '/nonexistent/log' cannot be opened" in done.stderr
+
+
+SECRET = "correct horse battery staple"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_workers_on_other_hosts(project, processes):
+    """With TLS: their hub's certificate is checked, and both know the secret, here from a file, there a variable."""
+    certificates, secret, port = make_certificates(project.folder), project.folder / "secret", free_port()
+    secret.write_text(f"{SECRET}\n")
+    options = [
+        f"--hub-bind=127.0.0.1:{port}",
+        f"--hub-certificate={certificates.certificate}",
+        f"--hub-key={certificates.key}",
+        f"--hub-secret-file={secret}",
+        f"--processes={processes}",
+    ]
+    with project.serve(*options) as server:
+        assert f"layer {project.url}, open to other hosts at tcp+tls://127.0.0.1:{port}" in server.output()
+        project.print_layer(f"tcp+tls://localhost:{port}?ca={certificates.ca}")
+        with project.worker(FAIRWAY_HUB_SECRET=SECRET), connect(project.ws) as client:
+            client.send("hi")
+            assert client.recv(10) == "one hi"
+            hub = project.status()["server"]["hub"]
+            assert hub["listening"] == [f"tcp+tls://127.0.0.1:{port}"]
+            assert (hub["lines"] >= 1, hub["refused"]) == (True, 0)
+            shown = project.fairway("status", "--layer", project.url).stdout
+            assert f"hub      open to other hosts at tcp+tls://127.0.0.1:{port}; " in shown
+        with project.worker(FAIRWAY_HUB_SECRET="another secret, quite long") as worker:
+            wait_until(lambda: "it does not know the secret; is it the one of this hub?" in server.output())
+            wait_until(lambda: project.status()["server"]["hub"]["refused"])
+            worker.process.kill()
+
+
+def test_a_hub_that_is_open_to_all_does_not_start(project):
+    done = project.fairway("serve", "--layer", project.url, "--bind=127.0.0.1:0", "--hub-bind=0.0.0.0:7400")
+    assert done.returncode == 1
+    assert "--hub-bind 0.0.0.0:7400 is open to other hosts, and without TLS" in done.stderr
+    assert not project.hub.exists()
+
+
+def test_an_address_of_the_hub_that_is_in_use(project):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        (project.folder / "secret").write_text(SECRET)
+        done = project.fairway(
+            "serve", "--layer", project.url, "--bind=127.0.0.1:0", f"--hub-bind={place}", "--hub-secret-file=secret"
+        )
+    assert done.returncode == 1
+    assert f"no hub can be opened at {place}" in done.stderr

@@ -73,6 +73,12 @@ def test_the_table():
     ]
 
 
+def test_a_hub_that_other_hosts_reach_is_shown():
+    hub = {"listening": ["tcp+tls://0.0.0.0:7400"], "lines": 3, "refused": 2}
+    text = render({**STATUS, "server": {**STATUS["server"], "hub": hub}})
+    assert "hub      open to other hosts at tcp+tls://0.0.0.0:7400; 3 lines, 2 refused" in text
+
+
 def test_trouble_is_seen():
     layer = {**LAYER, "waiting": {}, "dead_letters": 4}
     text = render({**STATUS, "ready": False, "server": {"layer": layer}})

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +22,8 @@ F = TypeVar("F", bound=Frame)
 
 class HubThread:
     """A running hub at `path`; `stop` ends it gently, and it can be started again."""
+
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
     def __init__(
         self,
@@ -50,7 +53,8 @@ class HubThread:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            with asyncio.Runner(loop_factory=self.loop_factory) as runner:
+                runner.run(self._serve())
         except BaseException as error:  # noqa: BLE001  told to whoever started it
             self._error = error
         finally:

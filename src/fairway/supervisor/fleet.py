@@ -50,6 +50,10 @@ OWN = (
     "expiry",
     "layer_memory",
     "drain_layer",
+    "hub_bind",
+    "hub_certificate",
+    "hub_key",
+    "hub_secret_file",
 )
 """Options that the parent does not pass on."""
 
@@ -111,7 +115,8 @@ class Fleet:
         if given.admin_bind:
             await stack.enter_async_context(started(Admin(given.admin_bind, self.status, self.health)))
         names = ", ".join(sockets.bound)
-        logger.info("serving %s in %d processes, layer %s", names, given.processes, layer_name(given))
+        layer = f"{layer_name(given)}{self._backing.name}"
+        logger.info("serving %s in %d processes, layer %s", names, given.processes, layer)
 
     def _recipe(self, number: int, sockets: SharedSockets) -> Recipe:
         descriptors = sockets.descriptors(number)
@@ -152,7 +157,7 @@ class Fleet:
             "draining": self._state == "draining",
         }
         reports = [child.process.report for child in self._children if child.process and child.state != "pausing"]
-        status = {**sum_up(reports), **own}
+        status = {**sum_up(reports), **own, **self._backing.report()}
         return {**status, "layer": layer_status(self._backing.layer)} if self._backing.hub else status
 
     def report(self) -> dict[str, Any]:

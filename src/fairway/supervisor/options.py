@@ -237,6 +237,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     layer.add_argument(
         "--layer-memory", type=size, metavar="SIZE", help=f"bytes of all messages that a local layer holds ({default}M)"
     )
+    _add_hub_options(parser.add_argument_group("workers on other hosts"))
     _add_limits(parser.add_argument_group("times, in seconds; -1 is no limit"), TIMES)
     _add_limits(parser.add_argument_group("limits; -1 is none, sizes take k, M and G"), COUNTS)
     stop = parser.add_argument_group("stopping")
@@ -258,6 +259,25 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         help="answer /healthz, /status (JSON) and /metrics at HOST:PORT or unix:PATH; keep it from the public (off)",
     )
     logs.add_argument("--log-level", choices=LEVELS, default="info", help="(info)")
+
+
+def _add_hub_options(group: Any) -> None:
+    group.add_argument(
+        "--hub-bind",
+        action="append",
+        metavar="HOST:PORT",
+        help="open a local layer to workers on other hosts, as tcp+tls://HOST:PORT there; may be repeated (off)",
+    )
+    group.add_argument(
+        "--hub-certificate", metavar="FILE", help="PEM, read again when it changes; only loopback can do without"
+    )
+    group.add_argument("--hub-key", metavar="FILE", help="PEM, without a password (in the certificate's file)")
+    group.add_argument(
+        "--hub-secret-file",
+        metavar="FILE",
+        help="the secret that those workers share with this hub, in one line; two lines while one replaces the other "
+        "(default: the environment variable FAIRWAY_HUB_SECRET)",
+    )
 
 
 def add_child_options(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from fairway.server.access_log import AccessLogWriter, open_access_log
 from fairway.server.admin import Admin
 from fairway.server.descriptors import raise_open_files
 from fairway.supervisor.control import ControlServer, Say, control_path, refuse_reload
-from fairway.supervisor.layer import host_layer, layer_name, reach_layer
+from fairway.supervisor.layer import Backing, host_layer, layer_name, reach_layer
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import DEFAULT_BINDS, server_limits
 from fairway.supervisor.signals import StopSignals
@@ -78,6 +78,7 @@ class ServeProcess:
         self._access_log: AccessLogWriter | None = None
         self._server: Server
         self._layer: Layer
+        self._backing: Backing | None = None
         self._signals: StopSignals
         self._tasks: list[asyncio.Task[None]] = []
         """Kept, because the loop does not keep them."""
@@ -120,12 +121,13 @@ class ServeProcess:
                 os.close(number)
             self._follow_parent()
         else:
-            logger.info("serving %s, layer %s", ", ".join(self._bound(binds)), layer_name(given))
+            layer = f"{layer_name(given)}{self._backing.name if self._backing else ''}"
+            logger.info("serving %s, layer %s", ", ".join(self._bound(binds)), layer)
         if self._notifier.watchdog:
             self._tasks.append(asyncio.create_task(feed_watchdog(self._notifier)))
 
     async def _host_layer(self, stack: AsyncExitStack) -> None:
-        backing = host_layer(self._given)
+        self._backing = backing = host_layer(self._given)
         self._layer = backing.layer
         stack.callback(self._layer.close)
         if backing.hub:
@@ -153,7 +155,7 @@ class ServeProcess:
 
     def report(self) -> dict[str, Any]:
         """Return what `fairway status` shows."""
-        status = self._server.status()
+        status = {**self._server.status(), **(self._backing.report() if self._backing else {})}
         process = {
             "name": self._given.name,
             "pid": os.getpid(),

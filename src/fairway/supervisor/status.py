@@ -82,6 +82,10 @@ def render(status: Mapping[str, Any]) -> str:
     if server:
         connections = ", ".join(f"{count} {kind}" for kind, count in server.get("connections", {}).items())
         lines.append(f"open     {connections}")
+    if "hub" in server:
+        hub = server["hub"]
+        places = ", ".join(hub["listening"])
+        lines.append(f"hub      open to other hosts at {places}; {hub['lines']} lines, {hub['refused']} refused")
     if "layer" in server:
         lines += _layer_lines(server["layer"])
         if not server["layer"].get("sessions", 1):

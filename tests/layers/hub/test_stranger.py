@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from fairway.broker.effects import Send
 from fairway.errors import LayerUnavailable
@@ -276,18 +277,42 @@ def test_a_proof_of_a_line_without_tls_is_of_no_use_with_it(tls_hub: TcpHubThrea
         assert received == [Refusal("refused")]
 
 
-def test_many_greet_at_once(tls_hub: TcpHubThread) -> None:
+class UvloopHub(TcpHubThread):
+    """As the interface server runs it."""
+
+    loop_factory = staticmethod(uvloop.new_event_loop)
+
+
+@pytest.mark.parametrize("kind", [TcpHubThread, UvloopHub], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
+def test_many_greet_at_once(
+    tmp_path: Path, certificates: Certificates, kind: type[TcpHubThread], *, has_tls: bool
+) -> None:
     made = []
+    with kind(tmp_path, certificates=certificates if has_tls else None) as hub:
 
-    def greet() -> None:
-        made.append(meet(tls_hub.address, VERSIONS)[0])
+        def greet() -> None:
+            made.append(meet(hub.address, VERSIONS)[0])
 
-    threads = [threading.Thread(target=greet) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(tls_hub.hub.peers) == len(made) == 20
-    for link in made:
-        link.socket.close()
-    wait_until(lambda: not tls_hub.hub.peers)
+        threads = [threading.Thread(target=greet) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(hub.hub.peers) == len(made) == 20
+        assert (hub.doorway.strangers, hub.doorway.refused) == ({}, 0)
+        for link in made:
+            link.socket.close()
+        wait_until(lambda: not hub.hub.peers)
+
+
+@pytest.mark.parametrize("kind", [TcpHubThread, UvloopHub], ids=["asyncio", "uvloop"])
+def test_strangers_within_the_handshake_go_when_the_hub_stops(
+    tmp_path: Path, certificates: Certificates, kind: type[TcpHubThread]
+) -> None:
+    with kind(tmp_path, certificates=certificates) as hub:
+        line = knock(hub)
+        line.send(b"\x16\x03\x01")
+        wait_until(lambda: hub.doorway.strangers)
+    assert line.end() == []
+    line.close()

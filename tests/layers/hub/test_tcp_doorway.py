@@ -1,8 +1,10 @@
 """Where a hub listens for other hosts: what may be bound, and files that change while it runs."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import shutil
 import socket
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fairway.errors import InvalidLayerSetting, LayerUnavailable
+from fairway.layers.hub import tcp_doorway
 from fairway.layers.hub.address import HubAddress
 from fairway.layers.hub.meeting import meet
 from fairway.layers.hub.secret import VARIABLE, SecretSource
@@ -19,9 +22,10 @@ from fairway.layers.hub.tcp_address import Access
 from fairway.layers.hub.tcp_doorway import TcpDoorway, TcpSettings
 from fairway.layers.memory import MemoryLayer
 from fairway.wire.hub import VERSIONS
+from tests.support.processes import free_port
 from tests.support.redis import Certificates, make_certificates
 from tests.support.tcp_hubs import SECRET, TcpHubThread
-from tests.support.waiting import wait_until
+from tests.support.waiting import await_until, wait_until
 
 
 @pytest.fixture
@@ -63,13 +67,14 @@ async def test_an_address_in_use(tmp_path: Path, secret: SecretSource) -> None:
     layer = MemoryLayer()
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        doorway = TcpDoorway(TcpSettings(binds=("127.0.0.1:0", f"127.0.0.1:{port}"), secret=secret))
+        free = free_port()
+        doorway = TcpDoorway(TcpSettings(binds=(f"127.0.0.1:{free}", f"127.0.0.1:{port}"), secret=secret))
         hub = HubServer(layer, HubAddress(path=str(tmp_path / "hub.sock")), tcp=doorway)
         with pytest.raises(LayerUnavailable, match=f"no hub can be opened at 127.0.0.1:{port}: .* in use.*--hub-bind"):
             await hub.start()
     assert not (tmp_path / "hub.sock").exists()
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", int(doorway.bound[0].rpartition(":")[2]))
+        await asyncio.open_connection("127.0.0.1", free)
     layer.close()
 
 
@@ -131,3 +136,43 @@ def test_a_renewed_certificate_is_used_without_a_restart(tmp_path: Path, caplog:
 
 def _files(certificates: Certificates) -> list[Path]:
     return [certificates.ca, certificates.certificate, certificates.key]
+
+
+def test_an_address_that_this_host_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` may name one of IPv6 where there is none; an address that is nobody's here is an error."""
+    there = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))
+    missing = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [missing, there])
+    (made,) = tcp_doorway.listen("localhost", 0)
+    made.close()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [missing])
+    with pytest.raises(OSError, match="assign requested address"):
+        tcp_doorway.listen("localhost", 0)
+
+
+async def test_without_descriptors_it_waits(
+    tmp_path: Path, secret: SecretSource, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp_doorway, "ACCEPT_PAUSE", 0.01)
+    doorway = TcpDoorway(TcpSettings(binds=("127.0.0.1:0",), secret=secret))
+    layer = MemoryLayer()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with HubServer(layer, HubAddress(path=str(tmp_path / "hub.sock")), tcp=doorway):
+        with socket.socket() as client:
+            client.setblocking(False)
+            highest = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+            try:
+                spare = []
+                with contextlib.suppress(OSError):
+                    while True:
+                        spare.append(socket.socket())
+                host, _, port = doorway.bound[0].removeprefix("tcp://").rpartition(":")
+                client.connect_ex((host, int(port)))
+                await await_until(lambda: "no connection can be taken" in caplog.text)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                for made in spare:
+                    made.close()
+            await await_until(lambda: doorway.strangers)
+    layer.close()

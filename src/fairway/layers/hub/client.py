@@ -319,7 +319,7 @@ class LocalLayer(HubLayer):
 
     address: HubAddress
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is an option of its own
         self,
         path: str = "",
         *,

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.hub.address import HubAddress
@@ -138,6 +138,12 @@ class HubServer:
         channels = self.layer.statistics().channels
         found = {name: channel.waiting + channel.leased for name, channel in channels.items()}
         return {name: count for name, count in found.items() if count and not name.startswith(("websocket.", "http."))}
+
+    def report(self) -> dict[str, Any]:
+        """Return what a person may want to know about lines of other hosts."""
+        if self.tcp is None:
+            return {}
+        return {"listening": self.tcp.bound, "lines": len(self.peers), "refused": self.tcp.refused}
 
     def call(self, function: Callable[[], None]) -> None:
         """Call a function in the loop's next turn, from whatever thread."""

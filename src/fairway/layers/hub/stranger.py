@@ -5,8 +5,10 @@ is told nothing but "refused"; why stands in the log. Once it is known, a `Peer`
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING, cast
 
 from fairway.layers.hub.meeting import tune
@@ -42,65 +44,53 @@ WRONG_SECRET = "it does not know the secret; is it the one of this hub?"  # noqa
 class Stranger(asyncio.Protocol):
     """A connection that nobody answers for yet."""
 
-    def __init__(self, doorway: "TcpDoorway", hub: "HubServer") -> None:
+    def __init__(self, doorway: "TcpDoorway", hub: "HubServer", made: socket.socket) -> None:
         self._doorway = doorway
         self._hub = hub
         self._loop = hub.loop
-        self._raw = cast("asyncio.Transport", None)
+        self._socket = made
         self._transport: asyncio.Transport | None = None
-        """What frames are written to: TLS, where there is any, once its handshake is done."""
+        """None before the TLS handshake is done, where there is one."""
         self._frames: FrameReader[Hello | Proof] = FrameReader(Hello | Proof, HELLO_LIMIT)
-        self._early = b""
         self._size = 0
         self._hello: Hello | None = None
         self._exchange: Exchange | None = None
-        self._timer = cast("asyncio.TimerHandle", None)
-        self._tls: asyncio.Task[None] | None = None
-        self._who = "an unknown address"
         self._is_done = False
+        self._who = _name(made)
+        self._timer = self._loop.call_later(doorway.hello_timeout, self._give_up)
+        self._connecting = self._loop.create_task(self._connect())
+        doorway.come(self)
+
+    async def _connect(self) -> None:
+        """Have the event loop read and write the connection, with TLS where there is any."""
+        context = self._doorway.context
+        try:
+            tune(self._socket)
+            await self._loop.connect_accepted_socket(
+                lambda: self,
+                self._socket,
+                ssl=context,
+                ssl_handshake_timeout=self._doorway.hello_timeout if context else None,
+            )
+        except OSError as error:  # it speaks no TLS, does not trust our certificate, or has gone
+            logger.debug("no TLS with %s: %s", self._who, error)
+            self.refuse("the TLS handshake failed: no TLS, or our certificate is not trusted there")
+        finally:
+            if self._transport is None:
+                self._socket.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with TLS, or wait for the hello."""
-        self._raw = cast("asyncio.Transport", transport)
-        tune(self._raw.get_extra_info("socket"))
-        peer = self._raw.get_extra_info("peername")
-        self._who = join(*peer[:2]) if peer else self._who
-        self._timer = self._loop.call_later(self._doorway.hello_timeout, self._give_up)
-        self._doorway.come(self)
-        if self._doorway.context is None:
-            self._transport = self._raw
-        else:
-            self._raw.pause_reading()
-            self._tls = self._loop.create_task(self._start_tls())
-
-    async def _start_tls(self) -> None:
-        context = self._doorway.context
-        assert context is not None  # noqa: S101  this is why it is called
-        try:
-            transport = await self._loop.start_tls(
-                self._raw, self, context, server_side=True, ssl_handshake_timeout=self._doorway.hello_timeout
-            )
-        except (OSError, RuntimeError) as error:  # it speaks no TLS, does not trust our certificate, or has gone
-            if not self._is_done:
-                logger.debug("no TLS with %s: %s", self._who, error)
-                self.refuse("the TLS handshake failed: no TLS, or our certificate is not trusted there")
-            return
-        if self._is_done or transport is None:
-            self._raw.abort()
-            return
-        self._transport = transport
-        early, self._early = self._early, b""
-        if early:
-            self._read(early)
+        """Wait for the hello."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._is_done:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Go on with the greeting."""
         self._size += len(data)
         if self._size > HELLO_LIMIT:
             self.refuse(f"it sent more than {HELLO_LIMIT} bytes before it had shown the secret")
-        elif self._transport is None:
-            self._early += data
-        else:
+        elif not self._is_done:
             self._read(data)
 
     def _read(self, data: bytes) -> None:
@@ -153,16 +143,24 @@ class Stranger(asyncio.Protocol):
         self._end()
         self._doorway.complain(self._who, reason, self._loop.time())
         if self._transport is None:
-            self._raw.abort()
+            self._hang_up()
             return
         self._transport.write(pack(Refusal(REFUSED)))
         self._transport.close()
-        self._loop.call_later(CLOSE_TIMEOUT, self._raw.abort)
+        self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def abort(self) -> None:
         """End the connection at once, without a word."""
         self._end()
-        self._raw.abort()
+        if self._transport is None:
+            self._hang_up()
+        else:
+            self._transport.abort()
+
+    def _hang_up(self) -> None:
+        """End what no transport has been made for: who makes it notices."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Somebody knocked and went away: a port scan, or a load balancer that wants to know whether we are there."""
@@ -173,3 +171,11 @@ class Stranger(asyncio.Protocol):
         self._is_done = True
         self._timer.cancel()
         self._doorway.go(self)
+
+
+def _name(made: socket.socket) -> str:
+    try:
+        host, port = made.getpeername()[:2]
+    except OSError:  # it has gone already
+        return "an address that is gone"
+    return join(host, port)

@@ -6,11 +6,13 @@ looked at again now and then: both are replaced without a restart, which would c
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import InvalidLayerSetting, LayerUnavailable
 from fairway.layers.hub.doorway import BACKLOG
@@ -25,8 +27,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fairway.hub")
 
+PASSIVE = socket.AI_PASSIVE
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Why an address of a name cannot be bound which this host does not have, such as one of IPv6."""
+
 STRANGERS = 100
 """Connections that have not shown the secret yet; of more the oldest goes, as whoever is honest is quick."""
+
+ACCEPT_PAUSE = 1.0
+"""Seconds to wait when the system has no descriptor left."""
 
 COMPLAIN_EVERY = 60.0
 """Seconds between two lines in the log about clients that are refused for the same reason."""
@@ -73,7 +82,8 @@ class TcpDoorway:
             msg = f"--hub-key {settings.key} needs the certificate that it belongs to: --hub-certificate"
             raise InvalidLayerSetting(msg)
         self._seen = self._look()
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._complaint = ""
         self._complaints: dict[str, tuple[float, int]] = {}
         self._load()
@@ -121,23 +131,36 @@ class TcpDoorway:
         loop = asyncio.get_running_loop()
         for host, port in self._places:
             try:
-                server = await loop.create_server(lambda: Stranger(self, hub), host or None, port, backlog=BACKLOG)
+                opened = listen(host, port)
             except OSError as error:
                 self.close()
-                place = join(host, port)
                 msg = (
-                    f"no hub can be opened at {place}: {error.strerror or error}; stop what listens there, or choose "
-                    "another --hub-bind"
+                    f"no hub can be opened at {join(host, port)}: {error.strerror or error}; stop what listens there, "
+                    "or choose another --hub-bind"
                 )
                 raise LayerUnavailable(msg) from error
-            self._servers.append(server)
-            scheme = TLS if self.context else PLAIN
-            self.bound += [f"{scheme}://{join(*made.getsockname()[:2])}" for made in server.sockets]
+            self._listening += opened
+        scheme = TLS if self.context else PLAIN
+        self.bound = [f"{scheme}://{join(*made.getsockname()[:2])}" for made in self._listening]
+        self._accepting = [loop.create_task(self._accept(made, hub)) for made in self._listening]
+
+    async def _accept(self, listening: socket.socket, hub: "HubServer") -> None:
+        """Let strangers come, one after the other, and not before there is a descriptor for them."""
+        while True:
+            try:
+                made, _ = await hub.loop.sock_accept(listening)
+            except OSError as error:
+                logger.error("no connection can be taken at the hub's TCP address: %s", error)  # noqa: TRY400  told
+                await asyncio.sleep(ACCEPT_PAUSE)
+            else:
+                Stranger(self, hub, made)
 
     def close(self) -> None:
         """Listen no more; whoever is a stranger still has to go."""
-        for server in self._servers:
-            server.close()
+        for task in self._accepting:
+            task.cancel()
+        for listening in self._listening:
+            listening.close()
         for stranger in tuple(self.strangers):
             stranger.abort()
 
@@ -162,6 +185,43 @@ class TcpDoorway:
             return
         self._complaints[reason] = now + COMPLAIN_EVERY, 0
         logger.warning("the hub refuses a client at %s: %s%s", who, reason, f" ({more} more before)" if more else "")
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen at every address of a host; of every address of this one for an empty host.
+
+    Raises:
+        OSError: none could be made.
+    """
+    found: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, _, _, _, place in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=PASSIVE):
+        try:
+            found.append(_listen(family, place))
+        except OSError as error:
+            failure = error
+            if error.errno not in NOT_HERE:
+                break
+    if failure and (not found or failure.errno not in NOT_HERE):
+        for made in found:
+            made.close()
+        raise failure
+    return found
+
+
+def _listen(family: int, place: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)  # noqa: FBT003
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(place)
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _place(bind: str, *, has_tls: bool) -> tuple[str, int]:
