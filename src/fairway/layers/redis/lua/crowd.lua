@@ -11,6 +11,7 @@ local function wait(place, deadline, token, capacity, expires, header, kept, bod
   count(CROWD_BYTES, #body)
   count(HELD, #body)
   due_at(deadline, place)
+  was_full = was_full or not has_memory()
 end
 
 -- Take the message of one who waits no more: {capacity, expires, header, state, body}.

@@ -13,7 +13,7 @@ end
 
 local function refuse(reply, order, source, reason)
   tell({'x', cmsgpack.pack({reply, tonumber(order), source, reason})}, 0)
-  if order == '0' then end_will(reply) end -- nobody will hear of this connection
+  if order == '0' and reason == 'capacity' then end_will(reply) end -- nobody will hear of this connection
 end
 
 for at = 3, #arg, 12 do

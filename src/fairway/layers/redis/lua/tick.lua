@@ -91,10 +91,10 @@ local function sweep_stream(name)
   local expires, packed, _, body = cmsgpack.unpack(first)
   if expires > now() then return expires end
   if call('HEXISTS', B .. ':pins', name) == 1 then return now() + LONG_PAUSE end
-  while packed do
-    count(EXPIRED, 1)
-    count(HELD, -#body)
-    _, packed, _, body = dequeue(name)
+  expires, packed, _, body = dequeue(name)
+  while expires do
+    expire(packed, body)
+    expires, packed, _, body = dequeue(name)
   end
   return nil
 end
