@@ -5,6 +5,7 @@ Over TCP there may be TLS before, and both show in between that they know the sa
 
 import os
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -17,7 +18,19 @@ from fairway.layers.hub.greeting import HubRefuses, check_welcome, dial, hello, 
 from fairway.layers.hub.link import Link
 from fairway.layers.hub.tcp_address import TcpAddress
 from fairway.layers.hub.tls import Seal
-from fairway.wire.hub import FRAME_LIMIT, Challenge, Frame, FrameBroken, FrameReader, FromHub, Proof, Welcome, pack
+from fairway.wire.hub import (
+    FRAME_LIMIT,
+    REFUSED,
+    Challenge,
+    Frame,
+    FrameBroken,
+    FrameReader,
+    FromHub,
+    Proof,
+    Refusal,
+    Welcome,
+    pack,
+)
 from fairway.wire.hub_secret import NONCE, UNBOUND, Exchange, SecretUnusable
 
 Address = HubAddress | TcpAddress
@@ -81,18 +94,28 @@ class _Greeting:
         binding = UNBOUND
         if address.is_tls:
             seal = Seal(address.access.trust(), address.host)
-            seal.shake_hands(self._socket)
+            try:
+                seal.shake_hands(self._socket)
+            except OSError as error:
+                raise SecretUnusable(_tls_trouble(error)) from error
             self._link.seal, binding = seal, seal.binding
         self._hello.nonce = os.urandom(NONCE)
-        challenge = self._ask(self._hello)
+        challenge = self._answer(self._hello)
         if not isinstance(challenge, Challenge):
             check_welcome(challenge, address.name)
             raise SecretUnusable("it does not ask for the secret, so it is not the hub that is meant")
         exchange = Exchange(self._hello.nonce, challenge.nonce, [binding])
-        welcome = check_welcome(self._ask(Proof(exchange.prove("client", secret))), address.name)
+        welcome = check_welcome(self._answer(Proof(exchange.prove("client", secret))), address.name)
         if not exchange.find("server", welcome.proof, [secret]):
             raise SecretUnusable("it does not know the secret, so it is not the hub that is meant")
         return welcome
+
+    def _answer(self, frame: Frame) -> Frame:
+        """Say something to a hub that may refuse a stranger, whom it does not tell why."""
+        answer = self._ask(frame)
+        if isinstance(answer, Refusal) and answer.reason == REFUSED:
+            raise SecretUnusable("it refuses; is the secret the same on both sides? Its log says why")
+        return answer
 
     def _ask(self, frame: Frame) -> Frame:
         """Say something, and return what is answered; what comes right after it is kept."""
@@ -107,6 +130,15 @@ class _Greeting:
             if frames:
                 answer, *self._link.early = frames
                 return answer  # type: ignore[no-any-return]
+
+
+def _tls_trouble(error: OSError) -> str:
+    """Return what is wrong with a hub's TLS, and the remedy."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; name its authority with ca"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake failed ({error.reason}); does it speak TLS there (fairway serve --hub-certificate)?"
+    return f"the TLS handshake failed: {error}"
 
 
 def dial_tcp(address: TcpAddress) -> socket.socket:
