@@ -47,6 +47,19 @@ class Request(Struct, gc=False):
     on_reply: OnReply
 
 
+class Callbacks(Struct, frozen=True):
+    """What a line tells whoever it belongs to."""
+
+    made: Callable[[], None]
+    """There are new connections; nothing else is written to them before this has returned."""
+    lost: Callable[[], None]
+    """The line has broken; in any thread, and before it is made again."""
+    due: Callable[[str, float], None]
+    """In a shard something is due in so many seconds."""
+    losses: Callable[[list[bytes]], None]
+    """A script wants the log to tell this."""
+
+
 class _Link:
     """The connections to all servers at a time."""
 
@@ -84,10 +97,8 @@ class RedisLine:
     Parameters:
         nodes: the servers.
         shards: what the shards are called.
-        on_made: called when there are new connections, before anything else is written to them.
-        on_lost: called, in any thread, when the line has broken, and before it is made again.
-        on_due: called with a shard and the seconds until something is due there.
-        on_losses: called with what a script wants the log to tell.
+        client: what answers to this process are addressed to.
+        tell: whoever the line belongs to.
     """
 
     def __init__(
@@ -95,11 +106,7 @@ class RedisLine:
         nodes: Nodes,
         shards: Shards,
         client: str,
-        *,
-        on_made: Callable[[], None],
-        on_lost: Callable[[], None],
-        on_due: Callable[[str, float], None],
-        on_losses: Callable[[list[bytes]], None],
+        tell: Callbacks,
     ) -> None:
         self.nodes = nodes
         self.shards = shards
@@ -108,10 +115,7 @@ class RedisLine:
         self.closed = False
         self.arrived: list[Any] = []
         """What has come since the last `read`."""
-        self._on_made = on_made
-        self._on_lost = on_lost
-        self._on_due = on_due
-        self._on_losses = on_losses
+        self._tell = tell
         self._link: _Link | None = None
         self._is_away = False
         self._away_since = 0.0
@@ -201,7 +205,7 @@ class RedisLine:
         self._is_away, self._away_since, self._failure = False, 0.0, ""
         self.generation += 1
         self._link = link
-        self._on_made()
+        self._tell.made()
 
     def _meet(self, link: _Link, node: Node) -> None:
         wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
@@ -236,7 +240,7 @@ class RedisLine:
             link.hang_up()
             self._stale.append(link)
             self._answers.clear()
-            self._on_lost()
+            self._tell.lost()
         if is_news:
             logger.warning("%s: trying again until it is back", reason)
 
@@ -284,9 +288,9 @@ class RedisLine:
             return
         due, result, losses = reply
         if due >= 0:
-            self._on_due(shard, due / 1000)
+            self._tell.due(shard, due / 1000)
         if losses:
-            self._on_losses(losses)
+            self._tell.losses(losses)
         if on_result:
             on_result(result)
 
@@ -336,9 +340,7 @@ class RedisLine:
         try:
             if len(link.pipes) == 1:
                 (pipe,) = link.pipes.values()
-                pipe.send(
-                    b"".join([request.data for request in requests]), [request.on_reply for request in requests]
-                )
+                pipe.send(b"".join([request.data for request in requests]), [request.on_reply for request in requests])
                 return (pipe,)
             parts: dict[Node, list[Request]] = {}
             for request in requests:

@@ -67,9 +67,8 @@ class Mail:
         self._is_armed, self._is_stale = True, False
         self._armed_at = time.monotonic()
         positions = [position for position, _ in self._streams.values()]
-        self.wire.sendall(
-            pack("XREAD", "COUNT", COUNT, "BLOCK", int(BLOCK * 1000), "STREAMS", *self._streams, *positions)
-        )
+        block = int(BLOCK * 1000)
+        self.wire.sendall(pack("XREAD", "COUNT", COUNT, "BLOCK", block, "STREAMS", *self._streams, *positions))
 
     def receive(self) -> None:
         """Take the entries that have come to whoever watches their streams, and ask for the next ones.
@@ -80,7 +79,7 @@ class Mail:
         for reply in self.wire.receive():
             if isinstance(reply, ReplyError):
                 raise unavailable(self.wire.node, f"does not let us read streams: {reply}")
-            found: list[tuple[OnEntry, list[list[bytes]]]] = []
+            found: list[tuple[OnEntry, list[tuple[bytes, list[bytes]]]]] = []
             with self._lock:
                 for key, entries in reply or ():
                     watched = self._streams.get(key)

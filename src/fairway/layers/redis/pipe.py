@@ -113,4 +113,3 @@ class Pipe:
         """Hang up."""
         self._room.set()
         self.wire.close()
-

@@ -4,6 +4,7 @@ Taking deliveries, giving them back and stopping are the hub reader's. What diff
 that concerns one shard only is written and forgotten; one that concerns others takes several steps, and is waited for.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,16 @@ from fairway.broker.effects import Delivery, Effect, Ending, Send
 from fairway.errors import DeliveryLost
 from fairway.layers.hub.line import LineLost
 from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader
+from fairway.layers.redis.calls import Publishing, give_up_on_error
 from fairway.layers.redis.commands import Lease
-from fairway.layers.redis.operations import Steps, answer, commit, single_commit
+from fairway.layers.redis.operations import Steps, commit, single_commit
 from fairway.layers.redis.sessions import Sessions
 from fairway.wire.hub import Frame, Open
 
 if TYPE_CHECKING:
     from fairway.layers.redis.layer import RedisLayer
+
+logger = logging.getLogger("fairway.layer")
 
 _RECEIPT = (1 << GENERATION_SHIFT) - 1
 
@@ -30,7 +34,7 @@ class RedisReader(LocalReader):
     def __init__(self, layer: "RedisLayer", number: int, channels: list[str], window: int, threads: int) -> None:
         super().__init__(layer, number, channels, window, threads)  # type: ignore[arg-type]
         self._redis = layer
-        self._pack = self._requests  # type: ignore[assignment]
+        self._pack = self._requests
         opening = self.opening(0)
         assert isinstance(opening, Open)  # noqa: S101
         self.sessions = Sessions(layer.commands, opening)
@@ -47,7 +51,7 @@ class RedisReader(LocalReader):
             if single:
                 self._redis.line.write(single, generation)
             else:
-                self._redis.run(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+                self._redis.calls.run(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
         except LineLost as error:
             raise _gone(delivery) from error
 
@@ -60,7 +64,7 @@ class RedisReader(LocalReader):
             if single:
                 await self._redis.line.awrite(single, generation)
             else:
-                await self._redis.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+                await self._redis.calls.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
         except LineLost as error:
             raise _gone(delivery) from error
 
@@ -78,19 +82,20 @@ class RedisReader(LocalReader):
     def _single(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> list[Any]:
         more = self.sessions.place_after_commit
         command = single_commit(self._redis.commands, lease, delivery, outbox, ending, more)
-        return [self._redis.line.request(command, self._redis.check_committed)] if command else []
+        return [self._redis.line.request(command, _check_committed)] if command else []
 
     def _several(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Steps:
         return commit(self._redis.commands, lease, delivery, outbox, ending, self.sessions.place_after_commit)
 
-    def _answering(self, delivery: Delivery, effect: Effect, timeout: float) -> "Answering | None":
+    def _answering(self, delivery: Delivery, effect: Effect, timeout: float) -> Publishing | None:
         """Return what answers the delivery's own connection; None for any other effect."""
         if not isinstance(effect, Send) or effect.channel != delivery.envelope.reply_channel:
             return None
         lease = self.sessions.lease(delivery.receipt & _RECEIPT)
         if delivery.receipt not in self._held or lease is None:
             raise _gone(delivery)
-        return Answering(self._redis, lease, delivery, effect, timeout)
+        token = self._redis.calls.new_token()
+        return Publishing.answer(self._redis.commands, lease, delivery, effect, token, timeout)
 
     def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.publish`."""
@@ -99,7 +104,7 @@ class RedisReader(LocalReader):
             self._redis.publish(effect, timeout)
             return
         try:
-            self._redis.run(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
+            self._redis.calls.run(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
             raise _gone(delivery) from error
 
@@ -110,22 +115,16 @@ class RedisReader(LocalReader):
             await self._redis.apublish(effect, timeout)
             return
         try:
-            await self._redis.arun(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
+            await self._redis.calls.arun(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
             raise _gone(delivery) from error
 
 
-class Answering:
-    """Makes the steps of an answer, under one token: so that it can be withdrawn."""
-
-    def __init__(self, layer: "RedisLayer", lease: Lease, delivery: Delivery, effect: Send, timeout: float) -> None:
-        self.channel = effect.channel
-        self.token = layer.new_token()
-        self._make = lambda: answer(layer.commands, lease, delivery, effect, lambda: self.token, timeout)
-
-    def __call__(self) -> Steps:
-        """Return the steps, not begun."""
-        return self._make()
+def _check_committed(result: Any) -> None:
+    """See what became of a commit that nobody waits for."""
+    give_up_on_error(result)  # then the message is delivered again
+    if result == b"lost":
+        logger.warning("a commit came too late: another reader has the message, or had it")
 
 
 def _gone(delivery: Delivery) -> DeliveryLost:

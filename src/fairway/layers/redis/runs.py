@@ -1,7 +1,7 @@
 """An operation on its way: its generator, and the replies that its present step waits for.
 
-A run is begun by whoever wants its outcome, and carried on by the thread that reads the replies: a verb that takes three
-steps costs its caller one wait.
+A run is begun by whoever wants its outcome, and carried on by the thread that reads the replies: a verb that takes
+three steps costs its caller one wait.
 """
 
 from collections.abc import Callable, Sequence
