@@ -28,6 +28,7 @@ from fairway.layers.redis.layer import RedisLayer
 from tests.layers.hub.conversation import converse
 from tests.layers.redis.owners import Owner, owner_of, receive, wait_waiting, warnings
 from tests.support.redis import RedisServer
+from tests.support.redis_sentinel import RedisSentinel
 from tests.support.waiting import await_until, wait_until
 
 numbers = itertools.count()
@@ -267,6 +268,23 @@ async def test_a_redis_that_takes_nothing_is_given_up(
             await asyncio.sleep(0)
     await owner.wait_for(Renewed())
     assert any("it has stopped reading" in text for text in warnings(caplog))
+
+
+async def test_a_failover_to_a_replica(own_redis_sentinel: RedisSentinel) -> None:
+    """What the replica has of us serves; the owner announces the rest again."""
+    layer = RedisLayer(own_redis_sentinel.url)
+    owner = Owner(layer)
+    owner.inbox.announce(["g"])
+    await owner.wait_kind(Announced)
+    await asyncio.to_thread(own_redis_sentinel.kill_master)
+    await owner.wait_for(Renewed())
+    other = RedisLayer(own_redis_sentinel.url)
+    owner.inbox.announce(["g"])
+    await owner.wait_kind(Announced, 2)
+    await other.apublish(GroupSend("g", b"x"))
+    await owner.wait_kind(GroupFrame)
+    other.close()
+    layer.close()
 
 
 async def test_the_owner_is_known_before_anything_else(own_redis: RedisServer, own_layer: RedisLayer) -> None:
