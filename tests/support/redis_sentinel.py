@@ -12,7 +12,8 @@ from tests.support.redis import HOST, RedisServer, call, free_low_port, redis_fo
 from tests.support.waiting import wait_until
 
 SERVICE = "fairway-tests"
-DOWN_AFTER = 500  # milliseconds without an answer, and a Sentinel takes a server for down
+DOWN_AFTER = 500
+"""Milliseconds without an answer, and a Sentinel takes a server for down. A busy machine needs more where none is."""
 FAILOVER_TIMEOUT = 3000
 # A replica is wanted at once, not with others that may come.
 MASTER_OPTIONS = ("--repl-diskless-sync-delay", "0")
@@ -90,29 +91,29 @@ class RedisSentinel:
 
 
 @contextlib.contextmanager
-def redis_sentinel(sentinels: int = 1, *options: str) -> Iterator[RedisSentinel]:
-    """Run a master, a replica and some Sentinels for the length of a ``with`` block; options are for both servers."""
+def redis_sentinel(sentinels: int = 1, *, down_after: int = DOWN_AFTER) -> Iterator[RedisSentinel]:
+    """Run a master, a replica and some Sentinels for the length of a ``with`` block."""
     with contextlib.ExitStack() as life:
         servers: list[RedisServer] = []
         for _ in range(2):
             follow = ("--replicaof", HOST, str(servers[0].port)) if servers else ()
-            server = started(life.enter_context(redis_folder()), (*MASTER_OPTIONS, *options, *follow))
+            server = started(life.enter_context(redis_folder()), (*MASTER_OPTIONS, *follow))
             life.callback(server.kill)
             servers.append(server)
         wait_until(lambda: servers[1].call("ROLE")[3] == b"connected", "the replica")
-        watching = [_start_sentinel(life, servers[0].port) for _ in range(sentinels)]
+        watching = [_start_sentinel(life, servers[0].port, down_after) for _ in range(sentinels)]
         group = RedisSentinel(servers, watching)
         group.wait()
         yield group
 
 
-def _start_sentinel(life: contextlib.ExitStack, master: int) -> Program:
+def _start_sentinel(life: contextlib.ExitStack, master: int, down_after: int) -> Program:
     folder, port = life.enter_context(redis_folder()), free_low_port()
     settings = folder / "sentinel.conf"
     settings.write_text(
         f"port {port}\nbind {HOST}\ndir {folder}\n"
         f"sentinel monitor {SERVICE} {HOST} {master} 1\n"
-        f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}\n"
+        f"sentinel down-after-milliseconds {SERVICE} {down_after}\n"
         f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT}\n"
         f"sentinel parallel-syncs {SERVICE} 1\n"
     )
