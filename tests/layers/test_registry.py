@@ -6,6 +6,7 @@ import pytest
 
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
+from fairway.layers.hub.several import SeveralLayer
 from fairway.layers.memory import MemoryLayer
 from fairway.layers.registry import LayerRegistry, make_layer, parse_setting
 
@@ -220,3 +221,41 @@ def test_a_wrong_setting_shows_no_password(setting):
     with pytest.raises(InvalidLayerSetting, match=r"\*\*\*@host|BACKEND") as caught:
         make_layer(parse_setting("default", setting))
     assert "s3cret" not in str(caught.value)
+
+
+def test_hubs_on_other_hosts(tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery staple")
+    url = f"tcp+tls://a.internal:7400,[2001:db8::1]:7400?secret_file={secret}"
+    setting = parse_setting("default", {"URL": url, "CONFIG": {"wait": 0.5}})
+    assert setting.backend == "fairway.layers.remote_layer"
+    layer = make_layer(setting)
+    assert isinstance(layer, SeveralLayer)
+    assert layer.address.url == url
+    assert layer.is_shared
+    layer.close()
+    monkeypatch.setenv("FAIRWAY_HUB_SECRET", "correct horse battery staple")
+    layer = make_layer(parse_setting("default", {"URL": "tcp://127.0.0.1:7400"}))
+    assert layer.address.url == "tcp://127.0.0.1:7400"
+    layer.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("tcp://10.0.0.5:7400", r"\['URL'\] = 'tcp://10.0.0.5:7400' cannot be used: .* write tcp\+tls://"),
+        ("tcp+tls://hub", r"\['URL'\] = 'tcp\+tls://hub' cannot be used: .*write HOST:PORT"),
+        ("tcp+tls://hub:1?mode=0660", "'mode' in .* is no option of a hub over TCP"),
+        ("tcp+tls://hub:1", "set FAIRWAY_HUB_SECRET, or name a file with one: secret_file"),
+        ("tcp+tls://hub:1?secret_file=/none", "secret_file = '/none' cannot be read: No such file"),
+        ("tcp+tls://hub:1?secret_file={short}", "has only 5 bytes in line 1, and 16 are the least"),
+        ("tcp+tls://hub:1?secret_file={secret}&ca=/none", "ca = '/none' cannot be read: No such file"),
+    ],
+)
+def test_hubs_that_cannot_be_reached_so(tmp_path, monkeypatch, url, words):
+    monkeypatch.delenv("FAIRWAY_HUB_SECRET", raising=False)
+    (tmp_path / "short").write_text("short")
+    (tmp_path / "secret").write_text("correct horse battery staple")
+    url = url.format(short=tmp_path / "short", secret=tmp_path / "secret")
+    with pytest.raises(InvalidLayerSetting, match=words):
+        make_layer(parse_setting("default", {"URL": url}))

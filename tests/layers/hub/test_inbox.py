@@ -11,9 +11,12 @@ from fairway.broker.effects import Announced, Envelope, Frame, GroupFrame, Group
 from fairway.errors import InvalidName, LayerUnavailable
 from fairway.layers import LocalLayer
 from fairway.layers.hub import inbox as inbox_module
+from fairway.layers.hub.client import HubLayer
 from fairway.wire.hub import Answer, Own
 from tests.layers.hub.conversation import converse
 from tests.support.hubs import HubThread, RawLine
+from tests.support.redis import make_certificates
+from tests.support.tcp_hubs import TcpHubThread
 from tests.support.waiting import await_until
 
 
@@ -244,3 +247,32 @@ async def test_a_prefix_that_another_line_has_taken(hub: HubThread, layer: Local
         assert owner.items == []
     assert "c" not in hub.layer.statistics().channels
     layer.close()
+
+
+async def test_an_inbox_over_tls_comes_back(tmp_path: Path) -> None:
+    """The hub is started again; the inbox owns its prefixes at the new one, and says so."""
+    with TcpHubThread(tmp_path / "hub", certificates=make_certificates(tmp_path)) as hub:
+        layer = HubLayer(hub.address)
+        inbox = layer.inbox(["s!"], lambda: None)
+        items: list[Item] = []
+
+        async def wait_item(item: Item) -> None:
+            def come() -> bool:
+                items.extend(inbox.drain())
+                return item in items
+
+            await await_until(come, type(item).__name__)
+
+        for body in (b"a" * 300_000, b"b" * 300_000):
+            await await_until(lambda: hub.layer.statistics().owners == 1)
+            hub.layer.publish(Send("s!1", body))
+            await wait_item(Frame("s!1", body))
+            inbox.submit(Envelope("m", "c", "s!1", 0), body)
+            await await_until(lambda: hub.layer.statistics().channels)
+            items.clear()
+            await asyncio.to_thread(hub.stop)
+            await wait_item(Severed())
+            await asyncio.to_thread(hub.start)
+            await wait_item(Renewed())
+        inbox.close()
+        await asyncio.to_thread(layer.close)

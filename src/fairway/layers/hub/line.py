@@ -170,7 +170,11 @@ class Line(Writing):
         self._is_away = False
         self._away_since = 0.0
         self._failure = self._refusal = ""
-        self._on_made(partial(self._use, link, welcome))
+        try:
+            self._on_made(partial(self._use, link, welcome))
+        except BaseException:
+            link.socket.close()
+            raise
 
     def _use(self, link: Link, welcome: Welcome, opening: bytes) -> None:
         self.version, self.epoch = welcome.version, welcome.epoch

@@ -193,6 +193,8 @@ class SeveralLines:
         """Return what has come, as (number of the line, generation, frames); wait for it for `timeout` seconds."""
         if self._has_changed and (early := self._watch()):
             return early
+        if self.closed:  # there is nothing left to wait for, and nobody who would ring
+            return []
         found: list[Any] = []
         for descriptor, _ in self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
             number, link = self._watched.get(descriptor, (-1, None))
@@ -215,8 +217,10 @@ class SeveralLines:
         self._poll, self._watched = select.poll(), {}
         early: list[Any] = []
         if self.closed:
+            self._has_changed = True
             return early
-        self._poll.register(self._alarm, select.POLLIN)
+        with contextlib.suppress(ValueError):  # it is all over since
+            self._poll.register(self._alarm, select.POLLIN)
         for number, line in enumerate(self.lines):
             generation, link = line.generation, line.link
             if link is None:
