@@ -25,6 +25,7 @@ from fairway.layers.redis import inbox_line as line_module
 from fairway.layers.redis.inbox_line import COUNT
 from fairway.layers.redis.inbox_opening import open_lines
 from fairway.layers.redis.layer import RedisLayer
+from fairway.layers.redis.scripts import scripts
 from tests.layers.hub.conversation import converse
 from tests.layers.redis.owners import Owner, owner_of, receive, wait_waiting, warnings
 from tests.support.redis import RedisServer
@@ -217,6 +218,27 @@ async def test_a_memory_that_is_emptied_under_us(own_redis: RedisServer, own_lay
     await own_layer.apublish(Send("s!1", b"x"))
     await owner.wait_for(Frame("s!1", b"x"))
     assert owner.items == [Severed(), Renewed(), Frame("s!1", b"x")]
+
+
+async def test_an_owner_that_was_taken_for_dead(own_redis: RedisServer, own_layer: RedisLayer) -> None:
+    """Its process has stood still: it is told, and what it wanted to have said at its end is not said."""
+    owner = Owner(own_layer)
+    owner.inbox.will("s!1", b"\x82\xa4path\xa1/\xa5order", -1, None)
+    owner.submit(0)
+    await wait_waiting(own_layer, 1)
+    tick, base = own_layer.commands.tick("s!", ()), own_layer.shards.base("s!")
+
+    def is_taken_for_dead() -> bool:
+        own_redis.call("ZADD", own_layer.shards.key("s!", "alive"), "1", "!")
+        own_redis.call("EVALSHA", scripts()["tick"].sha, "1", base, *tick.arguments)
+        return Severed() in owner.items
+
+    await await_until(is_taken_for_dead)
+    await owner.wait_for(Renewed())
+    reader = own_layer.reader(["c", "websocket.disconnect"])
+    assert (await receive(reader)).channel == "c"
+    await owner.wait_for(Done("s!1", 0))
+    assert await reader.areceive(0.05) is None
 
 
 async def test_connections_that_are_cut(own_redis: RedisServer, own_layer: RedisLayer) -> None:
