@@ -151,7 +151,6 @@ async def test_a_reader_that_dies_is_missed(own_redis: RedisServer, own_layer: R
     worker = RedisLayer(own_redis.url, silence=1.5)
     pinned = worker.reader(["view.A!"])
     await worker.agroup_add("g", "view.A!1")
-    worker._clock.close()
     worker.line.close()  # without a word
     await owner.wait_for(OwnerGone("view.A!"))
     await await_until(lambda: own_layer.statistics().groups == 0)
@@ -237,7 +236,6 @@ async def test_losses_are_told(own_redis: RedisServer, own_layer: RedisLayer, ca
     reader = worker.reader(["c"])
     owner.inbox.submit(Envelope("m0", "c", "s!1", 0, policy=Policy.ONCE), b"x")
     assert await reader.areceive(10)
-    worker._clock.close()
     worker.line.close()  # without a word
     [abandoned] = await owner.wait_kind(Abandoned)
     assert abandoned == Abandoned("s!1", 0, "lost", 1)
