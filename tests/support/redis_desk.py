@@ -216,13 +216,12 @@ class RedisDesk:
     def drain(self, owner: str, shard: str = SHARD) -> list[Any]:
         """The owner's items; they are acknowledged."""
         items: list[Any] = []
-        entry, entries, size = b"", 0, 0
+        last, entries, size = b"", 0, 0
         for entry, fields in self._entries(self.key("in", shard)):
             items += items_of(fields)
-            entries += 1
-            size += size_of(fields)
+            last, entries, size = entry, entries + 1, size + size_of(fields)
         if entries:
-            self.as_owner(owner, "ack", entry, entries, size, shard=shard)
+            self.as_owner(owner, "ack", last, entries, size, shard=shard)
         return [item for item in items if type(item).__name__ != "Readers"]
 
     def submit(
@@ -230,6 +229,7 @@ class RedisDesk:
         owner: str,
         channel: str = "w",
         order: int = 0,
+        *,
         policy: Policy = Policy.AGAIN,
         body: bytes = b"x",
         attempt: int = 1,
@@ -245,7 +245,7 @@ class RedisDesk:
 
     def tick(self, *sessions: str, shard: str = SHARD) -> tuple[list[bytes], list[bytes]]:
         """Do what is due; return the sessions that are unknown, and the prefixes that are gone."""
-        unknown, prefixes = self.run(self.commands.tick(shard, sessions))
+        unknown, prefixes, *_ = self.run(self.commands.tick(shard, sessions))
         return unknown, prefixes
 
     def later(self, seconds: float, *sessions: str, shard: str = SHARD) -> tuple[list[bytes], list[bytes]]:

@@ -14,7 +14,7 @@ from fairway.layers.redis.calls import Calls, give_up_on_error
 from fairway.layers.redis.clock import Clock
 from fairway.layers.redis.commands import Command, Commands
 from fairway.layers.redis.line import RedisLine, Request
-from fairway.layers.redis.operations import Steps, clean_up
+from fairway.layers.redis.operations import Steps, clean_up, move_dead
 from fairway.layers.redis.sessions import Sessions
 from fairway.layers.redis.shards import ROOT
 from fairway.wire.hub import Delivered, Demand, Frame, Release, Shut
@@ -166,6 +166,7 @@ class Attendance:
         now = time.monotonic()
         if now - self._empty.setdefault(shard, now) < EMPTY:
             return
+        yield from move_dead(self._commands, shard)
         yield [self._commands.operator(ROOT, "unregister", shard)]
         left = [sessions.leave(shard) for sessions in there]
         for sessions in there:

@@ -285,7 +285,7 @@ class Commands:
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
-    def operator(self, shard: str, verb: str, *arguments: str | int) -> Command:
+    def operator(self, shard: str, verb: str, *arguments: str | bytes | int) -> Command:
         """Ask what operators ask."""
         return self.call(shard, "operator", verb, *arguments)
 

@@ -27,10 +27,14 @@ from fairway.errors import ChannelFull, ChannelGone, DeliveryLost, LayerUnavaila
 from fairway.layers.base import ChannelStatistics, DeadLetter, LayerStatistics
 from fairway.layers.redis.commands import DROP, NO_LEASE, Command, Commands, Lease, Outbox
 from fairway.layers.redis.entries import Header
+from fairway.layers.redis.shards import ROOT
 from fairway.names import owner_prefix
 
 MOVES = 3
 """How often a verb follows the owner of a channel to another shard."""
+
+MOVED = 100
+"""Dead letters that are moved at a time."""
 
 
 class Await(Struct, frozen=True):
@@ -437,6 +441,16 @@ def drop_dead(commands: Commands, ids: Collection[str]) -> Steps:
     """Drop dead letters; return how many there were."""
     shards = yield from every_shard(commands)
     return sum((yield [commands.operator(shard, "drop", *ids) for shard in shards]))
+
+
+def move_dead(commands: Commands, shard: str) -> Steps:
+    """Bring the dead letters of a shard whose server is gone to the root, before it is erased."""
+    while True:
+        (letters,) = yield [commands.operator(shard, "letters", MOVED)]
+        if not letters:
+            return
+        yield [commands.operator(ROOT, "inter", *letters)]
+        yield [commands.operator(shard, "exhume", *letters)]
 
 
 def flush(commands: Commands) -> Steps:

@@ -37,14 +37,19 @@ local function abandon(header, reason)
   tell_abandoned(header, reason)
 end
 
--- Its bytes are no part of HELD any more.
-local function bury(packed, kept, body, reason)
-  call('RPUSH', B .. ':dead', cmsgpack.pack(reason, now(), packed, kept, body))
-  count(DEAD_BYTES, #body)
+-- Keep a dead letter; the oldest go when there are too many.
+local function keep_dead(letter, size)
+  call('RPUSH', B .. ':dead', letter)
+  count(DEAD_BYTES, size)
   while state[DEAD_BYTES] > DEAD_BYTES_KEPT or call('LLEN', B .. ':dead') > DEAD_COUNT do
     local _, _, _, _, gone = cmsgpack.unpack(call('LPOP', B .. ':dead'))
     count(DEAD_BYTES, -#gone)
   end
+end
+
+-- Its bytes are no part of HELD any more.
+local function bury(packed, kept, body, reason)
+  keep_dead(cmsgpack.pack(reason, now(), packed, kept, body), #body)
   abandon(cmsgpack.unpack(packed), reason)
 end
 

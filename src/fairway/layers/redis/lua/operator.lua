@@ -1,11 +1,11 @@
 --@ base state limits answers inbox repeats queues crowd endings
 -- What operators and tests ask of a shard. 2: verb, then what it takes:
 -- 'statistics'; 'dead': how many; 'requeue': capacity, ids; 'drop': ids; 'flush'; 'withdraw': channel, token
+-- 'letters': how many of the oldest dead letters, as they are kept; 'inter': such letters of another shard; 'exhume': these
 -- 'pinned': queue; returns whether a session reads it
 -- 'register': shard; 'unregister': shard; 'shards' (these three of the root shard only)
--- 'erase': forget this shard, if it has no owner, no sessions and no messages
+-- 'erase': forget this shard, if it has no owner, no sessions, no messages and no dead letters
 local verb = arg[2]
-
 
 local function remove_dead(first_id, may_go)
   local gone, wanted = 0, {}
@@ -93,6 +93,24 @@ function verbs.dead()
   return found
 end
 
+function verbs.letters() return call('LRANGE', B .. ':dead', 0, arg[3] - 1) end
+
+function verbs.inter()
+  for at = 3, #arg do
+    local _, _, _, _, body = cmsgpack.unpack(arg[at])
+    if not call('LPOS', B .. ':dead', arg[at]) then keep_dead(arg[at], #body) end
+  end
+  return 'ok'
+end
+
+function verbs.exhume()
+  for at = 3, #arg do
+    local _, _, _, _, body = cmsgpack.unpack(arg[at])
+    count(DEAD_BYTES, -#body * call('LREM', B .. ':dead', 1, arg[at]))
+  end
+  return 'ok'
+end
+
 function verbs.requeue() return remove_dead(4, revive) end
 
 function verbs.drop()
@@ -146,12 +164,11 @@ function verbs.unregister() return call('ZREM', B .. ':servers', arg[3]) end
 function verbs.shards() return call('ZRANGE', B .. ':servers', 0, -1) end
 
 function verbs.erase()
-  if state[OWNER] ~= '' or state[HELD] + state[WORDS] > 0 or call('EXISTS', B .. ':alive', B .. ':wills') > 0 then
-    return 0
-  end
+  local is_empty = state[OWNER] == '' and state[HELD] + state[WORDS] == 0
+  if not is_empty or call('EXISTS', B .. ':alive', B .. ':wills', B .. ':dead') > 0 then return 0 end
   for _, name in ipairs({
     'state', 'in', 'queues', 'sizes', 'places', 'crowd', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words',
-    'dead', 'asked', 'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'turns', 'alive',
+    'asked', 'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'turns', 'alive',
   }) do
     call('DEL', B .. ':' .. name)
   end

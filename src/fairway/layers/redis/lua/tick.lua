@@ -1,6 +1,7 @@
 --@ base state limits answers inbox repeats queues crowd endings sessions departures
 -- Do what is due here, and let sessions say that they live. 2: ms without a sign after which one is dead, then sessions.
--- Result: the sessions among them that are dead already, and the prefixes whose processes are gone.
+-- Result: the sessions among them that are dead already, the prefixes whose processes are gone, and 1 when there is
+-- neither an owner nor a message here, and nothing is due.
 -- What is due is done in portions: where one was not enough, more is due after a short pause.
 local PORTION, PAUSE, LONG_PAUSE = 200, 10, 1000 -- things, ms, ms
 local unknown, prefixes = {}, {}
@@ -161,4 +162,5 @@ hear({unpack(arg, 3)})
 bury_the_dead()
 if state[NEXT] > 0 then do_what_is_due() end
 admit_if_freed()
-return finish({unknown, prefixes})
+local is_empty = state[OWNER] == '' and state[HELD] + state[WORDS] + state[NEXT] == 0
+return finish({unknown, prefixes, is_empty and 1 or 0})
