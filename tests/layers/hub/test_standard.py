@@ -1,8 +1,11 @@
 """docs/transport.md is enough to write a client: this one knows nothing else of frames or of our own client."""
 
+import hashlib
 import hmac
+import os
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +16,12 @@ import pytest
 
 from tests.support.hubs import HubThread
 from tests.support.processes import ROOT
+from tests.support.redis import make_certificates
+from tests.support.tcp_hubs import TcpHubThread
 
 PAGE = ROOT / "docs" / "transport.md"
 
+CHALLENGE, PROOF = 4, 5
 HELLO, WELCOME, REFUSAL, OPEN, COMMIT, RELEASE, DEMAND, PAUSE, SHUT = 1, 2, 3, 10, 11, 12, 13, 15, 16
 PUBLISH, CALL, PING, OWN, SUBMIT, LEAVE, REPLY, ANNOUNCE = 20, 22, 23, 30, 31, 32, 33, 35
 DELIVERED, ANSWER, ITEMS, READERS, PONG = 50, 52, 53, 54, 55
@@ -176,8 +182,30 @@ def test_the_greeting_over_tcp_is_what_is_computed() -> None:
     frames = [bytes.fromhex(first + second) for first, second in said]
     assert [int.from_bytes(frame[:4], "big") for frame in frames] == [len(frame) - 4 for frame in frames]
     hello, challenge, proof, welcome = (msgspec.msgpack.decode(frame[4:]) for frame in frames)
-    assert [fields[0] for fields in (hello, challenge, proof, welcome)] == [HELLO, 4, 5, WELCOME]
+    assert [fields[0] for fields in (hello, challenge, proof, welcome)] == [HELLO, CHALLENGE, PROOF, WELCOME]
     about = hello[6] + challenge[1] + bytes(32)
     secret = b"correct horse battery staple"
     assert proof[1] == hmac.digest(secret, b"fairway hub client" + about, "sha256")
     assert welcome[4] == hmac.digest(secret, b"fairway hub server" + about, "sha256")
+
+
+def test_a_client_of_another_host(tmp_path: Path) -> None:
+    """TLS, the greeting, and then everything as before."""
+    certificates = make_certificates(tmp_path)
+    with TcpHubThread(tmp_path / "hub", certificates=certificates) as hub:
+        context = ssl.create_default_context(cafile=certificates.ca)
+        client = Client.__new__(Client)
+        client.buffer = b""
+        plain = socket.create_connection(hub.place, 10)
+        client.socket = context.wrap_socket(plain, server_hostname="localhost")
+        nonce = os.urandom(32)
+        client.say(HELLO, "fairway", 1, 2, "third", [], nonce)
+        (theirs,) = client.expect(CHALLENGE)
+        binding = hashlib.sha256(client.socket.getpeercert(binary_form=True)).digest()
+        about, secret = nonce + theirs + binding, hub.secret_file.read_bytes().strip()
+        client.say(PROOF, hmac.digest(secret, b"fairway hub client" + about, "sha256"))
+        version, _, _, proof = client.expect(WELCOME)
+        assert (version, proof) == (2, hmac.digest(secret, b"fairway hub server" + about, "sha256"))
+        client.say(PING)
+        assert client.expect(PONG) == []
+        client.socket.close()
