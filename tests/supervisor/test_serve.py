@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from fairway.errors import CannotListen, LayerUnavailable
-from tests.supervisor.running import FAIRWAY, get
+from tests.supervisor.running import FAIRWAY, Project, get
 from tests.support.processes import ROOT, free_port, running
 from tests.support.redis import make_certificates
 from tests.support.waiting import wait_until
@@ -216,3 +216,32 @@ def test_an_address_of_the_hub_that_is_in_use(project):
         )
     assert done.returncode == 1
     assert f"no hub can be opened at {place}" in done.stderr
+
+
+def test_one_worker_for_two_servers(project, tmp_path_factory):
+    """One of them is killed and comes back; the sockets of the other do not notice, and new ones of it work again."""
+    other = Project(tmp_path_factory.mktemp("q"))
+    secret = project.folder / "secret"
+    secret.write_text(SECRET)
+    ports = [free_port(), free_port()]
+    options = [[f"--hub-bind=127.0.0.1:{port}", f"--hub-secret-file={secret}"] for port in ports]
+    project.print_layer(f"tcp://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}?secret_file={secret}")
+    with (
+        project.serve(*options[0]) as server,
+        project.worker(),
+        other.serve(*options[1]),
+        connect(other.ws) as stays,
+    ):
+        with connect(project.ws) as client:
+            for each, text in ((stays, "1"), (client, "2")):
+                each.send(text)
+                assert each.recv(10) == f"one {text}"
+        server.process.kill()
+        server.process.wait()
+        stays.send("3")
+        assert stays.recv(10) == "one 3"
+        with project.serve(*options[0]), connect(project.ws) as again:
+            again.send("4")
+            assert again.recv(10) == "one 4"
+            stays.send("5")
+            assert stays.recv(10) == "one 5"
