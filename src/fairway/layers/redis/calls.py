@@ -17,7 +17,7 @@ from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
 from fairway.layers.hub.turns import Sleeper, Turns
 from fairway.layers.redis.commands import Commands, Lease
 from fairway.layers.redis.line import RedisLine
-from fairway.layers.redis.operations import Steps, answer, publish
+from fairway.layers.redis.operations import Steps, Tokens, answer, publish
 from fairway.layers.redis.runs import Run
 from fairway.layers.waiters import LoopWaiter
 
@@ -55,6 +55,25 @@ class Publishing:
         made = cls(commands, effect, token, timeout)
         made._steps = lambda: answer(commands, lease, delivery, effect, lambda: token, timeout)
         return made
+
+    def __call__(self) -> Steps:
+        """Return the steps, not begun."""
+        return self._steps()
+
+
+class Asking:
+    """Makes the steps of a question to servers. When nobody waits for the answer any more it is not asked further.
+
+    Parameters:
+        operation: takes the commands, what it is about, and what makes tokens.
+        patience: seconds that servers may take to answer.
+    """
+
+    def __init__(
+        self, commands: Commands, operation: Callable[..., Steps], about: str, tokens: Tokens, patience: float
+    ) -> None:
+        self.patience = patience
+        self._steps: Callable[[], Steps] = lambda: operation(commands, about, tokens)
 
     def __call__(self) -> Steps:
         """Return the steps, not begun."""
@@ -112,10 +131,10 @@ class Calls:
                 if generation or time.monotonic() > deadline:
                     raise
             except BaseException:
-                self._withdraw(token, make)
+                self._withdraw(token, make, run)
                 raise
             else:
-                return self._outcome(sleeper.result)
+                return self._outcome(sleeper.result, make)
 
     async def arun(self, make: Maker, timeout: float = 0, generation: int = 0) -> Any:
         """Do as `run`."""
@@ -138,10 +157,10 @@ class Calls:
                 if generation or time.monotonic() > deadline:
                     raise
             except BaseException:
-                self._withdraw(token, make)
+                self._withdraw(token, make, run)
                 raise
             else:
-                return self._outcome(waiter.result)
+                return self._outcome(waiter.result, make)
 
     async def _areach(self, deadline: float) -> None:
         """Do as `RedisLine.ensure`. No thread of the pool is kept while Redis is away: others need them."""
@@ -170,18 +189,23 @@ class Calls:
         with self._turns.mutex:
             self._turns.callers.pop(token, None)
 
-    def _withdraw(self, token: int, make: Maker) -> None:
+    def _withdraw(self, token: int, make: Maker, run: Run) -> None:
         """Nobody waits for this any more: a publish is not to happen if it has not happened yet."""
         self._forget(token)
-        if isinstance(make, Publishing) and make.channel:
+        if isinstance(make, Asking):
+            run.stop()
+        elif isinstance(make, Publishing) and make.channel:
             self._line.post([self._line.request(self._commands.withdraw(make.channel, make.token), give_up_on_error)])
             self._line.write_posted()
 
-    def _outcome(self, result: Any) -> Any:
+    def _outcome(self, result: Any, make: Maker) -> Any:
         if isinstance(result, Run):
             return result.outcome()
         address = self._line.nodes.address
         if result is not LayerUnavailable and not self._line.closed and self._line.is_up:
+            if isinstance(make, Asking):
+                msg = f"a server did not answer a question about its connections within {make.patience:g} s"
+                raise LayerUnavailable(msg)
             msg = f"Redis at {address} did not answer within {ANSWER_TIMEOUT:g} s"
             raise LayerUnavailable(msg)
         msg = "the layer is closed" if self._line.closed else f"Redis at {address} went away before it answered"

@@ -21,7 +21,7 @@ from fairway.layers.hub.turns import Sleeper, Takers, Turns
 from fairway.layers.redis import operations
 from fairway.layers.redis.address import RedisAddress, parse_redis_url
 from fairway.layers.redis.attendance import Attendance
-from fairway.layers.redis.calls import ANSWER_TIMEOUT, Calls, Publishing
+from fairway.layers.redis.calls import ANSWER_TIMEOUT, Asking, Calls, Publishing
 from fairway.layers.redis.clock import Clock
 from fairway.layers.redis.commands import SILENCE, Commands
 from fairway.layers.redis.inbox import RedisInbox
@@ -231,15 +231,13 @@ class RedisLayer(Layer):
         return await self._aquestion(operations.connection_state, check_channel(reply_channel))  # type: ignore[no-any-return]
 
     def _question(self, operation: Callable[..., Steps], about: str) -> Any:
-        make = self._asking(operation, about)
-        return self.calls.run(make, self._answer_timeout - ANSWER_TIMEOUT)
+        return self.calls.run(self._asking(operation, about), self._answer_timeout - ANSWER_TIMEOUT)
 
     async def _aquestion(self, operation: Callable[..., Steps], about: str) -> Any:
-        make = self._asking(operation, about)
-        return await self.calls.arun(make, self._answer_timeout - ANSWER_TIMEOUT)
+        return await self.calls.arun(self._asking(operation, about), self._answer_timeout - ANSWER_TIMEOUT)
 
-    def _asking(self, operation: Callable[..., Steps], about: str) -> Callable[[], Steps]:
-        return lambda: operation(self.commands, about, self.calls.new_token)
+    def _asking(self, operation: Callable[..., Steps], about: str) -> Asking:
+        return Asking(self.commands, operation, about, self.calls.new_token, self._answer_timeout)
 
     # --- both ends ---------------------------------------------------------------------------------------------------
 
@@ -280,7 +278,9 @@ class RedisLayer(Layer):
         sessions = self._readers[make(0).reader].sessions
 
         def pause() -> Steps:
-            yield sessions.end("pause")
+            shards = sessions.shards
+            held = yield sessions.end("pause")
+            yield sessions.give_back_unread(shards, held)
 
         return self.calls.run(pause, timeout, generation)
 

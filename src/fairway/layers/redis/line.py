@@ -36,6 +36,9 @@ CONNECT_TIMEOUT = 2.0
 REPLY_TIMEOUT = 10.0
 """A server that leaves commands unanswered for so long is taken for dead."""
 
+EARLY = 1_000
+"""Answers that are kept though nobody waits for them yet; the oldest goes first."""
+
 OnResult = Callable[[Any], None]
 
 
@@ -131,6 +134,7 @@ class RedisLine:
         self._posted: deque[tuple[list[Request], int]] = deque()
         self._closing = threading.Event()
         self._answers: dict[tuple[str, str], OnResult] = {}
+        self._early: dict[tuple[str, str], bytes] = {}
         self._stale: list[_Link] = []
         if self.closed:
             self._closing.set()
@@ -240,6 +244,7 @@ class RedisLine:
             link.hang_up()
             self._stale.append(link)
             self._answers.clear()
+            self._early.clear()
             self._tell.lost()
         if is_news:
             logger.warning("%s: trying again until it is back", reason)
@@ -369,9 +374,19 @@ class RedisLine:
         mail = link.mails[node]
         try:
             if mail.watch(key, on_entry):
-                link.pipes[node].send(pack("CLIENT", "UNBLOCK", mail.client_id), [None])
+                self._unblock(link, node)
         except LayerUnavailable as error:
             self.lose(link, str(error))
+
+    def _unblock(self, link: _Link, node: Node) -> None:
+        """End an `XREAD` early; again while it has not reached the server, since it goes over another connection."""
+        mail = link.mails[node]
+
+        def look(reply: Any) -> None:
+            if reply == 0 and mail.is_stale:
+                self._unblock(link, node)
+
+        link.pipes[node].send(pack("CLIENT", "UNBLOCK", mail.client_id), [look])
 
     def unwatch(self, shard: str, key: str) -> None:
         """Read a stream no more."""
@@ -381,17 +396,28 @@ class RedisLine:
 
     def await_answer(self, awaited: Await, on_answer: OnResult) -> None:
         """Wait for the answer that a shard, or an owner, gives to a token."""
-        number = awaited.token.rpartition("/")[2]
-        self._answers[awaited.shard, number] = on_answer
+        shard, number = awaited.shard, awaited.token.rpartition("/")[2]
+        if (shard, number) in self._early:
+            on_answer(self._early.pop((shard, number)))
+            return
+        self._answers[shard, number] = on_answer
 
         def take(entry: bytes, fields: Sequence[bytes]) -> None:
             del entry
             for place in range(0, len(fields), 2):
-                waiting = self._answers.pop((awaited.shard, fields[place].decode()), None)
-                if waiting:
-                    waiting(fields[place + 1])
+                self._answered((shard, fields[place].decode()), fields[place + 1])
 
-        self.watch(awaited.shard, self.shards.key(awaited.shard, f"a:{self.client}"), take)
+        self.watch(shard, self.shards.key(shard, f"a:{self.client}"), take)
+
+    def _answered(self, token: tuple[str, str], answer: bytes) -> None:
+        on_answer = self._answers.pop(token, None)
+        if on_answer:
+            on_answer(answer)
+            return
+        # It overtook, over the other connection, the reply that there is something to wait for; or nobody waits.
+        self._early[token] = answer
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
 
     def read(self, timeout: float | None) -> list[Any]:
         """Return what has come, waiting for the next; nothing when the time is over, or the line broke."""

@@ -40,7 +40,7 @@ class Mail:
         self._streams: dict[bytes, tuple[bytes, OnEntry]] = {}
         self._is_armed = False
         self._armed_at = 0.0
-        self._is_stale = False
+        self.is_stale = False
 
     def watch(self, key: str, on_entry: OnEntry) -> bool:
         """Read a stream from its beginning; return whether the waiting `XREAD` has to be ended for that."""
@@ -49,7 +49,7 @@ class Mail:
                 return False
             self._streams[key.encode()] = b"0-0", on_entry
             if self._is_armed:
-                is_first, self._is_stale = not self._is_stale, True
+                is_first, self.is_stale = not self.is_stale, True
                 return is_first
             self._arm()
             return False
@@ -64,7 +64,7 @@ class Mail:
         if not self._streams:
             self._is_armed = False
             return
-        self._is_armed, self._is_stale = True, False
+        self._is_armed, self.is_stale = True, False
         self._armed_at = time.monotonic()
         positions = [position for position, _ in self._streams.values()]
         block = int(BLOCK * 1000)

@@ -5,6 +5,7 @@ that concerns one shard only is written and forgotten; one that concerns others 
 """
 
 import logging
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fairway.layer")
 
+COMMIT_TIMEOUT = 1.0
+"""Seconds that a reader which is closed waits for commits that have begun."""
+
 _RECEIPT = (1 << GENERATION_SHIFT) - 1
 
 
@@ -38,6 +42,9 @@ class RedisReader(LocalReader):
         opening = self.opening(0)
         assert isinstance(opening, Open)  # noqa: S101
         self.sessions = Sessions(layer.commands, opening)
+        self._committing = threading.Condition()
+        self._commits = 0
+        """Commits of several steps that have begun."""
 
     def _requests(self, frame: Frame) -> list[Any]:
         return self._redis.requests(self.sessions, frame)
@@ -85,7 +92,21 @@ class RedisReader(LocalReader):
         return [self._redis.line.request(command, _check_committed)] if command else []
 
     def _several(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Steps:
-        return commit(self._redis.commands, lease, delivery, outbox, ending, self.sessions.place_after_commit)
+        more = self.sessions.place_after_commit
+        with self._committing:
+            self._commits += 1
+        try:
+            yield from commit(self._redis.commands, lease, delivery, outbox, ending, more)
+        finally:
+            with self._committing:
+                self._commits -= 1
+                self._committing.notify_all()
+
+    def close(self) -> None:
+        """See `Reader.close`. A commit that is half-way is let through first."""
+        with self._committing:
+            self._committing.wait_for(lambda: not self._commits, COMMIT_TIMEOUT)
+        super().close()
 
     def _answering(self, delivery: Delivery, effect: Effect, timeout: float) -> Publishing | None:
         """Return what answers the delivery's own connection; None for any other effect."""

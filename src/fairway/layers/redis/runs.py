@@ -35,7 +35,18 @@ class Run:
         on_end: called once, when the operation has come to its end.
     """
 
-    __slots__ = ("_carrier", "_error", "_on_end", "_open", "_results", "_steps", "error", "is_over", "value")
+    __slots__ = (
+        "_carrier",
+        "_error",
+        "_is_stopped",
+        "_on_end",
+        "_open",
+        "_results",
+        "_steps",
+        "error",
+        "is_over",
+        "value",
+    )
 
     def __init__(self, carrier: Carrier, steps: Steps, on_end: "Callable[[Run], None]") -> None:
         self._carrier = carrier
@@ -44,6 +55,7 @@ class Run:
         self._results: list[Any] = []
         self._open = 0
         self._error: FairwayError | None = None
+        self._is_stopped = False
         self.is_over = False
         self.value: Any = None
         self.error: Exception | None = None
@@ -51,6 +63,10 @@ class Run:
     def begin(self) -> list[Any]:
         """Return the requests of the first step; none when there is nothing to send, and so it is over."""
         return self._step(None)
+
+    def stop(self) -> None:
+        """Take no further step: nobody wants the outcome."""
+        self._is_stopped = True
 
     def outcome(self) -> Any:
         """Return what the operation has come to, or raise it."""
@@ -91,6 +107,8 @@ class Run:
                 self._go_on(self._results)
 
     def _go_on(self, given: Any) -> None:
+        if self._is_stopped:
+            return
         requests = self._step(given)
         if requests:
             try:

@@ -20,11 +20,13 @@ from fairway.wire.hub import Demand, Open, Release
 class _Seat:
     """The session in one shard."""
 
-    __slots__ = ("asked", "owed")
+    __slots__ = ("asked", "last", "owed")
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
         """Exact readers: deliveries that this shard was asked for, and has not sent."""
+        self.last = (0, 0)
+        """The entry that was read last."""
         self.owed = 0
         """Places in the window that deliveries which went back have left taken."""
 
@@ -102,6 +104,20 @@ class Sessions:
         self.is_paused = True
         return [self._commands.end(shard, self.name, verb) for shard in self.shards]
 
+    def give_back_unread(self, shards: Sequence[str], held: Sequence[Sequence[bytes]]) -> list[Command]:
+        """Return what gives back the deliveries that are still on their way to a session that is paused now.
+
+        `held` is what each of the shards has answered to that.
+        """
+        commands = []
+        with self._lock:
+            for shard, entries in zip(shards, held, strict=True):
+                last = self._seats[shard].last if shard in self._seats else (0, 0)
+                late = [entry.decode() for entry in entries if _place(entry) > last]
+                if late:
+                    commands.append(self._commands.release(shard, self.name, late))
+        return commands
+
     # --- deliveries --------------------------------------------------------------------------------------------------
 
     def deliver(self, shard: str, entry: bytes, fields: Sequence[bytes]) -> Delivery:
@@ -110,9 +126,11 @@ class Sessions:
             receipt = next(self._receipts)
             self._leases[receipt] = Lease(shard, self.name, entry.decode())
             seat = self._seats.get(shard)
-            if self._is_exact and seat:
-                self._demand = max(0, self._demand - 1)
-                seat.asked = max(0, seat.asked - 1)
+            if seat:
+                seat.last = _place(entry)
+                if self._is_exact:
+                    self._demand = max(0, self._demand - 1)
+                    seat.asked = max(0, seat.asked - 1)
         return delivery_of(fields, receipt)
 
     def lease(self, receipt: int) -> Lease | None:
@@ -164,3 +182,9 @@ class Sessions:
                 if shard in self._seats and not self._is_exact:
                     self._seats[shard].owed += len(ones)
         return [self._commands.release(shard, self.name, ones) for shard, ones in entries.items()]
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    """Return the place of an entry in its stream."""
+    time, _, number = entry.partition(b"-")
+    return int(time), int(number)

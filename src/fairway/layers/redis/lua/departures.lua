@@ -4,6 +4,7 @@ local function let_go()
   for _, place in ipairs(call('SMEMBERS', B .. ':places')) do
     if string.sub(place, 1, 2) == 'i:' then dismiss(place) end
   end
-  call('DEL', B .. ':in', B .. ':asked', B .. ':marks', B .. ':prefixes')
+  call('XTRIM', B .. ':in', 'MAXLEN', 0) -- not removed: its ids go on rising, whoever reads it next
+  call('DEL', B .. ':asked', B .. ':marks', B .. ':prefixes')
   set(IN_BYTES, 0)
 end

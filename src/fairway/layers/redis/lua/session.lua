@@ -3,7 +3,8 @@
 -- 'open': ms without a sign after which it is dead, demand, reserve, and the queues that it reads
 -- 'demand': how many more (negative takes back), and how many of them are no places of an idle thread
 -- 'release': entries that were not begun, in the order in which they shall come back; 'pause'; 'close'; 'held': an entry
--- Result: 'ok'; 'gone' when there is no such session; for 'close' the prefixes that went with it; for 'held' 'ok' or 'lost'.
+-- Result: 'ok'; 'gone' when there is no such session; for 'close' the prefixes that went with it; for 'pause' the entries
+-- that it holds, of which some may be on their way still; for 'held' 'ok' or 'lost'.
 local verb, sid = arg[2], arg[3]
 local stream = B .. ':s:' .. sid
 local verbs = {}
@@ -37,7 +38,9 @@ function verbs.pause()
   turn_away(sid, call('LRANGE', B .. ':c:' .. sid, 0, -1))
   if call('HEXISTS', B .. ':sessions', sid) == 1 then call('HSET', B .. ':sessions', sid, PAUSED) end
   tell_readers()
-  return 'ok'
+  local held = {}
+  for at, entry in ipairs(call('XRANGE', stream, '-', '+')) do held[at] = entry[1] end
+  return held
 end
 
 function verbs.demand()
