@@ -1,7 +1,7 @@
 """Two hubs that are joined keep the contract of a layer, wherever sender, owner and consumer are."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,43 @@ from fairway.layers import LocalLayer
 from fairway.layers.base import DeadLetter, Layer
 from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
+from fairway.layers.redis.layer import RedisLayer
 from fairway.limits import BrokerLimits
 from fairway.testing.layer_conformance import LayerConformance
 from fairway.testing.layer_conformance.base import Form, Owner, conformance
 from tests.support.joined import JoinedHub, SharedLayer
+from tests.support.redis import RedisServer
 
 
 class JoinedOwner(Owner):
-    """An owner that knows two ways on which something for it may be: from its own hub, and from another."""
+    """An owner that knows the ways on which something for it may be: from its own hub, from another, and to a group."""
 
     def __init__(self, layer: Layer, other: Layer, prefixes: Sequence[str], deadline: float) -> None:
         super().__init__(layer, prefixes, deadline)
         self._layers = layer, other
 
     async def all_items(self) -> list[Item]:
-        """Return everything that was on its way, on both ways; what one hub passes on to the other, too."""
+        """Return everything that was on its way, on each of them; what one hub passes on to the other, too."""
         found: list[Item] = []
         for layer in (*self._layers, *self._layers):
+            found += await self._group_items(layer)
             self._layer = layer
             found += await super().all_items()
+        return found
+
+    async def _group_items(self, layer: Layer) -> list[Item]:
+        """Return what comes before a group message from one of the hubs."""
+        group, channel = f"fence of {self.prefix}", f"{self.prefix}fence"
+        await self._layers[0].agroup_add(group, channel)
+        await layer.asend_group(group, {})
+        found: list[Item] = []
+        generation = 0
+        while not isinstance(item := (await self.wait_items(1))[0], GroupFrame) or item.group != group:
+            if isinstance(item, Add) and item.group == group:
+                generation = item.generation
+            else:
+                found.append(item)
+        self.inbox.leave(group, generation)
         return found
 
 
@@ -48,16 +66,21 @@ class TestJoinedHubs(LayerConformance):
         for hub in self._hubs:
             hub.stop()
 
-    def hub(self, shared: MemoryLayer, limits: BrokerLimits, **options: Any) -> JoinedHub:
+    def hub(self, upstream: Callable[[], Layer], limits: BrokerLimits, **options: Any) -> JoinedHub:
         """Start a hub."""
-        hub = JoinedHub(self._folder / f"{next(self._numbers)}.sock", lambda: SharedLayer(shared), limits, **options)
+        hub = JoinedHub(self._folder / f"{next(self._numbers)}.sock", upstream, limits, **options)
         self._hubs.append(hub)
         return hub
 
+    def upstream(self, limits: BrokerLimits) -> Callable[[], Layer]:
+        """Make an upstream, and return what makes a client of it."""
+        shared = MemoryLayer(limits)
+        return lambda: SharedLayer(shared)
+
     def make_layer(self, limits: BrokerLimits) -> Layer:
         """Start two hubs, and return a client of the first."""
-        shared = MemoryLayer(limits)
-        first, second = self.hub(shared, limits), self.hub(shared, limits)
+        upstream = self.upstream(limits)
+        first, second = self.hub(upstream, limits), self.hub(upstream, limits)
         self.rival = LocalLayer(second.path)
         self._opened += [self.rival]
         self.first = LocalLayer(first.path)
@@ -80,9 +103,9 @@ class TestJoinedHubs(LayerConformance):
 class TestOwnersOnAnotherHost(TestJoinedHubs):
     """The same with all owners on the second hub, which has no workers: everything crosses the upstream."""
 
-    def hub(self, shared: MemoryLayer, limits: BrokerLimits, **options: Any) -> JoinedHub:
+    def hub(self, upstream: Callable[[], Layer], limits: BrokerLimits, **options: Any) -> JoinedHub:
         """Start a hub that never waits for workers of its own."""
-        return super().hub(shared, limits, **options, patience=0)
+        return super().hub(upstream, limits, **options, patience=0)
 
     def owner(self, layer: Layer, *prefixes: str) -> Owner:
         """Return an owner on the second hub."""
@@ -133,3 +156,32 @@ class TestOwnersOnAnotherHost(TestJoinedHubs):
         await self.wait_until(lambda: owner.inbox.has_reader("http.disconnect"))
         reader.close()
         await self.wait_until(lambda: not owner.inbox.has_reader("http.disconnect"))
+
+
+class RedisUpstream(TestJoinedHubs):
+    """What makes a suite one over Redis."""
+
+    __test__ = False
+    short_life = 0.05
+    _prefixes = itertools.count()
+
+    @pytest.fixture(autouse=True)
+    def _server(self, shared_redis: RedisServer) -> None:
+        self._url = shared_redis.url
+
+    def upstream(self, limits: BrokerLimits) -> Callable[[], Layer]:
+        """Return what makes a client of a deployment of its own."""
+        url = f"{self._url}?prefix=joined{next(self._prefixes)}"
+        return lambda: RedisLayer(url, limits=limits)
+
+
+class TestJoinedByRedis(RedisUpstream):
+    """Two hubs joined through Redis."""
+
+    __test__ = True
+
+
+class TestOwnersOnAnotherHostByRedis(RedisUpstream, TestOwnersOnAnotherHost):
+    """The same with all owners on the second hub."""
+
+    __test__ = True

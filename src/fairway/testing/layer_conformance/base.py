@@ -121,6 +121,9 @@ class ConformanceBase:
     death_notice = 0.0
     """Seconds after which a reader that died without a word is missed."""
 
+    short_life = 0.002
+    """Seconds that a reader lives which comes and goes; it takes that long to fetch a message from afar."""
+
     answer_timeout = 5.0
     """Seconds after which a question that a server does not answer is given up."""
 

@@ -230,3 +230,22 @@ class CancellationConformance(ConformanceBase):
             await interrupt(layer.agroup_discard("g", "numbers"), dice.randrange(4))
             await layer.agroup_discard("g", "numbers")
             assert await layer.agroup_channels("g") == []
+
+    @cancellation
+    async def test_a_pause_leaves_nothing_behind(self, form: Form) -> None:
+        """What was on its way when a reader was paused goes back untouched: it has cost nobody an attempt."""
+        layer = self.layer()
+        dice = self.turns()
+        for value in range(5):
+            await layer.apublish(number(value))
+        for _ in range(ROUNDS):
+            reader = layer.reader(["numbers"])
+            has_ended, delivery = await interrupt(reader.areceive(None), dice.randrange(20))
+            await asyncio.to_thread(reader.pause)
+            if has_ended:
+                reader.release(delivery)
+            reader.close()
+        last = layer.reader(["numbers"])
+        found = [await self.receive(form, last) for _ in range(5)]
+        assert {delivery.envelope.attempt for delivery in found} == {1}
+        assert sorted(map(read, found)) == list(range(5))

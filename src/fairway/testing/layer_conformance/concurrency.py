@@ -165,7 +165,7 @@ class ConcurrencyConformance(ConformanceBase):
         def serve() -> None:
             while not done.is_set():
                 reader = layer.reader(["numbers"], 2)
-                stopper = threading.Timer(0.002, reader.pause)
+                stopper = threading.Timer(self.short_life, reader.pause)
                 stopper.start()
                 while delivery := reader.receive(None):
                     found.append(read(delivery))

@@ -117,7 +117,7 @@ class GroupConformance(ConformanceBase):
             await form(layer, "group_add", "g", channel)
         for value in range(3):
             await form(layer, "send_group", "g", {"n": value})
-        assert layer.statistics().group_sends_dropped == 2
+        await self.wait_until(lambda: layer.statistics().group_sends_dropped == 2)
         assert await self.numbers(form, layer.reader(["full"]), 1) == [0]
         assert await self.numbers(form, layer.reader(["roomy"]), 3) == [0, 1, 2]
         assert await self.frames(owner) == [0, 1, 2]

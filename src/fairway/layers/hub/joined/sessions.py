@@ -5,11 +5,12 @@ meanwhile, the message goes back. When the session ends, so does its reader, and
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fairway.broker.effects import Delivery
 from fairway.broker.outward import (
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from fairway.layers.hub.joined.upstream import Upstream
 
 logger = logging.getLogger("fairway.upstream")
+
+T = TypeVar("T")
 
 GONE_MEMORY = 600.0
 GONE_COUNT = 10_000
@@ -51,7 +54,9 @@ class SessionMirror:
         self.is_known = asyncio.Event()
         """Whether the upstream knows that its channels are read."""
         self._work: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
-        self._working: asyncio.Task[None] | None = None
+        self.working: asyncio.Task[None] | None = None
+        """What does the work that is left."""
+        self._wait: asyncio.Future[Any] | None = None
         self._task = upstream.run(self._fetch())
 
     # --- fetching ----------------------------------------------------------------------------------------------------
@@ -59,15 +64,14 @@ class SessionMirror:
     async def _fetch(self) -> None:
         upstream = self._upstream
         while not self._is_paused:
-            await upstream.wait_up()
             try:
+                await self._interruptible(upstream.wait_up())
+                if self._is_paused:
+                    return
                 if self._reader is None:
                     self._reader = await upstream.in_thread(upstream.layer.reader, self.channels)
                     self.is_known.set()
-                await self._wait_hungry()
-                if self._working:  # what was given back goes before what it would be overtaken by
-                    await asyncio.wait([self._working])
-                delivery = await self._reader.areceive(None)
+                delivery = await self._interruptible(self._receive(self._reader))
             except LayerUnavailable as error:
                 upstream.note_away(error)
                 continue
@@ -76,6 +80,30 @@ class SessionMirror:
             elif not self._is_paused:
                 await self._end_reader()
                 await asyncio.sleep(PAUSE)
+
+    async def _interruptible(self, wait: Coroutine[Any, Any, T]) -> T | None:
+        """Wait for something that `_stop` may interrupt: never while a message is in our hands."""
+        self._wait = task = asyncio.ensure_future(wait)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.cancelled() and self._is_paused:
+                return None
+            task.cancel()
+            raise
+
+    async def _stop(self) -> None:
+        """Fetch no more; when this returns, what came at the last moment has gone back."""
+        self._is_paused = True
+        if self._wait:
+            self._wait.cancel()
+        await asyncio.wait([self._task])
+
+    async def _receive(self, reader: Reader) -> Delivery | None:
+        await self._wait_hungry()
+        if self.working:  # what was given back goes before what it would be overtaken by
+            await asyncio.wait([self.working])
+        return await reader.areceive(None)
 
     async def _wait_hungry(self) -> None:
         """Return when an idle thread stands behind the session."""
@@ -100,7 +128,7 @@ class SessionMirror:
         """Do something with the reader, after what was to be done before."""
         self._work.append(work)
         if len(self._work) == 1:
-            self._working = self._upstream.run(self._do_all())
+            self.working = self._upstream.run(self._do_all())
 
     async def _do_all(self) -> None:
         while self._work:
@@ -112,7 +140,7 @@ class SessionMirror:
                 logger.info("a message of the upstream's was given to another meanwhile: nothing is published")
             finally:
                 self._work.popleft()
-        self._working = None
+        self.working = None
 
     async def commit(self, signal: Committed) -> None:
         """End a delivery."""
@@ -143,23 +171,27 @@ class SessionMirror:
 
     async def pause(self) -> None:
         """Fetch no more."""
-        self._is_paused = True
-        self._task.cancel()
+        await self._stop()
         if self._reader:
             await self._upstream.in_thread(self._reader.pause)
 
     async def close(self) -> None:
         """End the reader: what it holds goes to others."""
-        self._is_paused = True
         self.is_known.set()
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await self._stop()
         await self._end_reader()
 
     async def _end_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader:
-            await self._upstream.in_thread(reader.close)
+            await self._upstream.in_thread(_close, reader)
+
+
+def _close(reader: Reader) -> None:
+    """End a reader. What nobody has begun goes back first: it has cost no worker its life."""
+    with contextlib.suppress(LayerUnavailable):
+        reader.pause()
+    reader.close()
 
 
 class SessionMirrors:
@@ -168,6 +200,7 @@ class SessionMirrors:
     def __init__(self, upstream: "Upstream") -> None:
         self._upstream = upstream
         self._mirrors: dict[int, SessionMirror] = {}
+        self._ending: list[SessionMirror] = []
         self._had = Repeats(GONE_MEMORY, GONE_COUNT)
 
     def came(self, signal: SessionCame) -> None:
@@ -187,6 +220,7 @@ class SessionMirrors:
                 if channel.endswith("!"):
                     self._had.seen(channel, self._upstream.loop.time())
             mirror.do(mirror.close)
+            self._ending = [ending for ending in self._ending if ending.working] + [mirror]
 
     def had(self, prefix: str) -> bool:
         """Say whether the process that owned `prefix` was of this host, where its end is known already."""
@@ -212,6 +246,11 @@ class SessionMirrors:
         mirror = self._mirrors.get(signal.session)
         if mirror:
             self._upstream.forwarding.keep(signal.token, self._upstream.run(mirror.answer(signal)))
+
+    async def drain(self) -> None:
+        """Return when all sessions that have ended have ended at the upstream, too."""
+        while ending := [work for mirror in self._ending if (work := mirror.working)]:
+            await asyncio.wait(ending)
 
     async def wait_known(self, session: int) -> None:
         """Return when the upstream knows what a session reads, or cannot be reached."""

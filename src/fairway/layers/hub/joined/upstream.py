@@ -6,6 +6,7 @@ everybody else waits for `wait_up` or does without.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
@@ -53,6 +54,9 @@ LONGEST_PAUSE = 1.0
 
 START_TIMEOUT = 2.0
 """Seconds that a hub waits for its upstream before it starts without."""
+
+STOP_TIMEOUT = 4.0
+"""Seconds that a hub which stops gives what is under way to get there."""
 
 LOOK_EVERY = 0.5
 """Seconds between two looks for messages that nobody here reads."""
@@ -136,7 +140,10 @@ class Upstream:
         """Leave: what is held of the upstream's goes to others. What is queued for it gets a moment to go out."""
         if not self.is_running:
             return
-        await self.forwarding.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self.forwarding.drain()
+                await self.sessions.drain()
         self.is_running = False
         self.broker.is_upstream_here = False
         tasks = tuple(self._tasks)
