@@ -9,17 +9,15 @@ from fairway.layers.redis.layer import RedisLayer
 from fairway.limits import BrokerLimits
 from fairway.testing.layer_conformance import LayerConformance
 from tests.support.redis import RedisServer
+from tests.support.redis_cluster import RedisCluster
 
 
-class TestOneServer(LayerConformance):
-    """One Redis. Each layer is a deployment of its own, by its prefix."""
+class RedisConformance(LayerConformance):
+    """What the suites have in common. Each layer is a deployment of its own, by its prefix."""
 
     pushes_items = True
     _numbers = itertools.count()
-
-    @pytest.fixture(autouse=True)
-    def _server(self, shared_redis: RedisServer) -> None:
-        self._url = shared_redis.url
+    _url: str
 
     def make_layer(self, limits: BrokerLimits) -> Layer:
         """Return the first client of a deployment."""
@@ -36,3 +34,19 @@ class TestOneServer(LayerConformance):
 
     def _client(self) -> RedisLayer:
         return RedisLayer(f"{self._url}?prefix={self._prefix}", limits=self._limits)
+
+
+class TestOneServer(RedisConformance):
+    """One Redis."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, shared_redis: RedisServer) -> None:
+        self._url = shared_redis.url
+
+
+class TestCluster(RedisConformance):
+    """Three masters."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, shared_redis_cluster: RedisCluster) -> None:
+        self._url = shared_redis_cluster.url

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
-from fairway.layers.redis.address import Node
+from fairway.layers.redis.address import Kind, Node
 from fairway.layers.redis.commands import Command
 from fairway.layers.redis.mail import Mail, OnEntry
 from fairway.layers.redis.nodes import Nodes
@@ -33,9 +33,6 @@ from fairway.layers.redis.wire import ReplyError, pack, unavailable
 logger = logging.getLogger("fairway.layer")
 
 CONNECT_TIMEOUT = 2.0
-REPLY_TIMEOUT = 10.0
-"""A server that leaves commands unanswered for so long is taken for dead."""
-
 EARLY = 1_000
 """Answers that are kept though nobody waits for them yet; the oldest goes first."""
 
@@ -68,19 +65,19 @@ class _Link:
 
     def __init__(self) -> None:
         self.pipes: dict[Node, Pipe] = {}
-        self.mails: dict[Node, Mail] = {}
+        self.mails: dict[str, Mail] = {}
+        """Shard, in a Cluster; "" where one `XREAD` may name them all -> its streams."""
         self.poll = select.poll()
         self.ends: dict[int, Pipe | Mail] = {}
         self.homes: dict[str, Node] = {}
         """Shard -> server."""
+        self.opening = threading.Lock()
 
-    def add(self, node: Node, pipe: Pipe, mail: Mail) -> None:
-        """Use the connections to one more server."""
-        self.pipes[node], self.mails[node] = pipe, mail
-        for end in (pipe, mail):
-            number = end.wire.socket.fileno()
-            self.ends[number] = end
-            self.poll.register(number, select.POLLIN)
+    def add(self, end: Pipe | Mail) -> None:
+        """Read one more connection."""
+        number = end.wire.socket.fileno()
+        self.ends[number] = end
+        self.poll.register(number, select.POLLIN)
 
     def hang_up(self) -> None:
         """Wake whoever waits here. The sockets are closed later: their numbers are used again."""
@@ -213,22 +210,16 @@ class RedisLine:
 
     def _meet(self, link: _Link, node: Node) -> None:
         wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
-        pipe = Pipe(wire, lambda reason: self.lose(link, reason))
         try:
             loads = [pack("SCRIPT", "LOAD", script.source) for script in scripts().values()]
             for reply in wire.ask(*loads, timeout=CONNECT_TIMEOUT):
                 if isinstance(reply, ReplyError):
                     raise unavailable(node, f"does not take our scripts: {reply}")
-            mail_wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
-            try:
-                mail = Mail(mail_wire, CONNECT_TIMEOUT)
-            except LayerUnavailable:
-                mail_wire.close()
-                raise
         except LayerUnavailable:
-            pipe.close()
+            wire.close()
             raise
-        link.add(node, pipe, mail)
+        pipe = link.pipes[node] = Pipe(wire, lambda reason: self.lose(link, reason))
+        link.add(pipe)
 
     def lose(self, link: "_Link | None", reason: str) -> None:
         """Give the connections up, unless that has been done."""
@@ -258,9 +249,9 @@ class RedisLine:
         link, now = self._link, time.monotonic()
         if link is None:
             return
-        for node, pipe in link.pipes.items():
-            if pipe.is_silent(now, REPLY_TIMEOUT) or link.mails[node].is_silent(now):
-                self.lose(link, f"Redis at {node} gives no answer")
+        for end in tuple(link.ends.values()):
+            if end.is_silent(now):
+                self.lose(link, f"Redis at {end.wire.node} gives no answer")
                 return
 
     def pause(self, seconds: float) -> bool:
@@ -370,29 +361,47 @@ class RedisLine:
         link = self._link
         if link is None:
             return
-        node = self._home(link, shard)
-        mail = link.mails[node]
         try:
+            mail = self._mail(link, shard)
             if mail.watch(key, on_entry):
-                self._unblock(link, node)
+                self._unblock(link, shard, mail)
         except LayerUnavailable as error:
             self.lose(link, str(error))
 
-    def _unblock(self, link: _Link, node: Node) -> None:
+    def _mail(self, link: _Link, shard: str) -> Mail:
+        """Return what reads the streams of a shard. In a Cluster one `XREAD` may not name two slots."""
+        name = shard if self.nodes.address.kind is Kind.CLUSTER else ""
+        with link.opening:
+            mail = link.mails.get(name)
+            if mail is None:
+                wire = self.nodes.connect(self._home(link, shard), timeout=CONNECT_TIMEOUT)
+                try:
+                    mail = link.mails[name] = Mail(wire, CONNECT_TIMEOUT)
+                except LayerUnavailable:
+                    wire.close()
+                    raise
+                link.add(mail)
+                self.nudge()  # the thread that reads does not know it yet
+        return mail
+
+    def _unblock(self, link: _Link, shard: str, mail: Mail) -> None:
         """End an `XREAD` early; again while it has not reached the server, since it goes over another connection."""
-        mail = link.mails[node]
 
         def look(reply: Any) -> None:
             if reply == 0 and mail.is_stale:
-                self._unblock(link, node)
+                self._unblock(link, shard, mail)
 
-        link.pipes[node].send(pack("CLIENT", "UNBLOCK", mail.client_id), [look])
+        link.pipes[self._home(link, shard)].send(pack("CLIENT", "UNBLOCK", mail.client_id), [look])
 
     def unwatch(self, shard: str, key: str) -> None:
         """Read a stream no more."""
         link = self._link
-        if link is not None:
-            link.mails[self._home(link, shard)].forget(key)
+        if link is None:
+            return
+        name = shard if self.nodes.address.kind is Kind.CLUSTER else ""
+        mail = link.mails.get(name)
+        if mail:
+            mail.forget(key)
 
     def await_answer(self, awaited: Await, on_answer: OnResult) -> None:
         """Wait for the answer that a shard, or an owner, gives to a token."""

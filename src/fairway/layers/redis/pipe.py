@@ -17,6 +17,9 @@ OnReply = Callable[[Reply], None]
 UNSENT = 64 * 1024 * 1024
 """Bytes that wait for a server that does not read. Beyond it the connection is given up."""
 
+REPLY_TIMEOUT = 10.0
+"""A server that leaves commands unanswered for so long is taken for dead."""
+
 CROWDED = 1024 * 1024
 """Bytes that wait before threads that write more are made to wait, too."""
 
@@ -105,9 +108,9 @@ class Pipe:
             if on_reply is not None:
                 on_reply(reply)
 
-    def is_silent(self, now: float, patience: float) -> bool:
+    def is_silent(self, now: float) -> bool:
         """Whether commands have been unanswered for so long that the server is as good as gone."""
-        return bool(self._awaited) and now - self._quiet_since > patience
+        return bool(self._awaited) and now - self._quiet_since > REPLY_TIMEOUT
 
     def close(self) -> None:
         """Hang up."""
