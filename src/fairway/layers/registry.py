@@ -15,7 +15,8 @@ from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.hub.address import parse_options
 from fairway.layers.hub.tcp_address import parse_tcp_url
-from fairway.layers.redis.address import hide_passwords
+from fairway.layers.redis.address import SCHEMES as REDIS_SCHEMES
+from fairway.layers.redis.address import hide_passwords, parse_redis_url
 from fairway.limits import UNGATED, UNLIMITED, BrokerLimits, ChannelRule
 
 KEYS = ("BACKEND", "URL", "CONFIG", "TEST_CONFIG", "ROUTING")
@@ -24,13 +25,21 @@ SCHEMES = {
     "local": "fairway.layers.LocalLayer",
     "tcp": "fairway.layers.remote_layer",
     "tcp+tls": "fairway.layers.remote_layer",
+    **dict.fromkeys(REDIS_SCHEMES, "fairway.layers.RedisLayer"),
 }
 """URL scheme -> backend."""
+
+
+def _redis_options(url: str) -> Mapping[str, Any]:
+    parse_redis_url(url)
+    return {"url": url}
+
 
 PARSERS: Mapping[str, Callable[[str], Mapping[str, Any]]] = {
     "local": parse_options,
     "tcp": parse_tcp_url,
     "tcp+tls": parse_tcp_url,
+    **dict.fromkeys(REDIS_SCHEMES, _redis_options),
 }
 """URL scheme -> what returns the part of a layer's config that a URL holds."""
 
@@ -193,10 +202,7 @@ def make_upstream(url: str, limits: Mapping[str, Any] | None = None) -> Layer:
         InvalidLayerSetting: it cannot be used, or is of one process alone.
     """
     try:
-        setting = parse_setting("upstream", {"URL": url})
-        if limits and "limits" in _options_of(import_backend(setting)):
-            setting = replace(setting, config={**limits, **setting.config})
-        layer = make_layer(setting)
+        layer = make_layer(with_limits(parse_setting("upstream", {"URL": url}), limits or {}))
     except InvalidLayerSetting as error:
         shown = hide_passwords(url)
         raise InvalidLayerSetting(f"the hub's upstream {shown!r} cannot be used: {error}") from error
@@ -205,6 +211,17 @@ def make_upstream(url: str, limits: Mapping[str, Any] | None = None) -> Layer:
         msg = f"the hub's upstream {url!r} is of one process alone; name one that other hosts reach, such as redis://"
         raise InvalidLayerSetting(msg)
     return layer
+
+
+def with_limits(setting: LayerSetting, limits: Mapping[str, Any]) -> LayerSetting:
+    """Return a setting with the limits that a server was told, where its backend takes some.
+
+    Raises:
+        InvalidLayerSetting: the class cannot be imported.
+    """
+    if "limits" not in _options_of(import_backend(setting)):
+        return setting
+    return replace(setting, config={**limits, **setting.config})
 
 
 def import_backend(setting: LayerSetting) -> Callable[..., Any]:
@@ -217,7 +234,10 @@ def import_backend(setting: LayerSetting) -> Callable[..., Any]:
     try:
         backend = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        remedy = f"cannot be imported: {error}; Fairway has {', '.join(SCHEMES.values())}"
+        known = ", ".join(dict.fromkeys(SCHEMES.values()))
+        remedy = f"cannot be imported: {error}; Fairway has {known}"
+        if isinstance(error, ImportError) and error.name in ("redis", "hiredis"):
+            remedy = f"needs {error.name}, which is not installed: pip install 'fairway[redis]'"
         raise _wrong(setting.alias, "BACKEND", setting.backend, remedy) from error
     if not callable(backend):
         raise _wrong(setting.alias, "BACKEND", setting.backend, "is no class")

@@ -13,7 +13,7 @@ from fairway.layers.hub.server import HubServer
 from fairway.layers.hub.tcp_doorway import TcpDoorway, TcpSettings
 from fairway.layers.memory import MemoryLayer
 from fairway.layers.redis.address import hide_passwords
-from fairway.layers.registry import LayerSetting, make_layer, make_upstream, parse_setting
+from fairway.layers.registry import LayerSetting, make_layer, make_upstream, parse_setting, with_limits
 from fairway.limits import BrokerLimits
 from fairway.supervisor.options import server_limits
 
@@ -75,10 +75,7 @@ def host_layer(given: argparse.Namespace) -> Backing:
     doorway = tcp_doorway(given)
     if address is None:
         return Backing(layer=reach_layer(given), hub=None, address=None)
-    config: dict[str, Any] = {"limits": broker_limits(given)}
-    for key in ("capacity", "expiry"):
-        if pairs := getattr(given, key):
-            config[key] = dict(map(_pair, pairs))
+    config = limits_config(given)
     backend = "fairway.layers.MemoryLayer"
     if address.upstream:
         backend = "fairway.layers.hub.joined.layer.JoinedLayer"
@@ -125,8 +122,17 @@ def reach_layer(given: argparse.Namespace) -> Layer:
     """
     address = hub_address(given)
     if address is None:
-        return make_layer(parse_setting(ALIAS, {"URL": given.layer}))
+        return make_layer(with_limits(parse_setting(ALIAS, {"URL": given.layer}), limits_config(given)))
     return LocalLayer(address.path)
+
+
+def limits_config(given: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of limits, as the config of a layer that takes some."""
+    config: dict[str, Any] = {"limits": broker_limits(given)}
+    for key in ("capacity", "expiry"):
+        if pairs := getattr(given, key):
+            config[key] = dict(map(_pair, pairs))
+    return config
 
 
 def broker_limits(given: argparse.Namespace) -> BrokerLimits:
