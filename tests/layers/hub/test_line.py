@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fairway.broker.effects import Send
 from fairway.errors import LayerUnavailable
 from fairway.layers import LocalLayer
+from fairway.layers.hub import line, meeting
 from tests.support.hubs import HubThread
 from tests.support.processes import running_python
 from tests.support.waiting import await_until, wait_until
@@ -173,3 +175,22 @@ def test_a_hub_that_is_away_is_waited_for_once_by_all_calls(tmp_path: Path) -> N
         layer.publish(Send("c", b"3"))
         assert layer.line.deadline(60) > time.monotonic() + 30
     layer.close()
+
+
+def test_a_line_that_is_made_while_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody uses it, and nothing is left of it."""
+    with HubThread(tmp_path / "hub.sock") as hub:
+        layer = LocalLayer(hub.path, wait=0)
+        made: list[socket.socket] = []
+
+        def meet(*arguments: Any) -> Any:
+            link, welcome = meeting.meet(*arguments)
+            made.append(link.socket)
+            layer.close()
+            return link, welcome
+
+        monkeypatch.setattr(line, "meet", meet)
+        with pytest.raises(LayerUnavailable):
+            layer.publish(Send("c", b"x"))
+        assert [one.fileno() for one in made] == [-1]
+        assert not layer.line.is_up

@@ -150,6 +150,7 @@ class Line(Writing):
             self._make()
         if self.closed:  # meanwhile
             self.lose(self._link, "closed")
+            self._close_stale()
         self.write(b"")
 
     def _make(self) -> None:

@@ -147,13 +147,16 @@ def dial_tcp(address: TcpAddress) -> socket.socket:
     Raises:
         LayerUnavailable: nobody listens there.
     """
+    made: socket.socket | None = None
     try:
         made = socket.create_connection((address.host, address.port), greeting.HELLO_TIMEOUT)
+        tune(made)
     except OSError as error:
+        if made:  # the other side was quick to end it
+            made.close()
         remedy = "start `fairway serve --hub-bind` there, or correct the URL of the layer"
         msg = f"no hub answers at {address.name} ({error.strerror or error}); {remedy}"
         raise LayerUnavailable(msg) from error
-    tune(made)
     return made
 
 
