@@ -4,6 +4,7 @@ Nothing is imported before it is needed: a server must start in a blink, and mus
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ import fairway
 from fairway.errors import FairwayError, MissingExtra
 from fairway.supervisor.logs import configure_logging
 from fairway.supervisor.options import (
+    LAYER_VARIABLE,
     add_child_options,
     add_server_options,
     count,
@@ -189,7 +191,11 @@ def _add_up_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_layer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--layer", type=layer_url, metavar="URL", help="of the server that is meant (local://, the project's own)"
+        "--layer",
+        type=layer_url,
+        default=os.environ.get(LAYER_VARIABLE) or None,
+        metavar="URL",
+        help=f"of the server that is meant (default: {LAYER_VARIABLE}, else local://, the project's own)",
     )
 
 

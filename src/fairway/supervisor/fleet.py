@@ -23,7 +23,7 @@ from fairway.server.admin import Admin
 from fairway.server.listener import layer_status
 from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say, control_path, refuse_reload
-from fairway.supervisor.layer import Backing, host_layer, layer_name
+from fairway.supervisor.layer import Backing, host_layer, layer_environ, layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -40,6 +40,7 @@ SPARE = 15.0
 """Seconds that a child may take to stop, beyond what its drain takes."""
 
 OWN = (
+    "layer",
     "bind",
     "processes",
     "admin_bind",
@@ -126,6 +127,7 @@ class Fleet:
         return Recipe(
             name=name,
             command=serve_command([*arguments(server_parser(), self._given, leave_out=OWN), *options]),
+            environ=layer_environ(self._given),
             descriptors=descriptors,
             outlives_us=True,
             grace=limits.drain + limits.drain_http + SPARE,

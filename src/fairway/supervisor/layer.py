@@ -15,7 +15,7 @@ from fairway.layers.memory import MemoryLayer
 from fairway.layers.redis.address import hide_passwords
 from fairway.layers.registry import LayerSetting, make_layer, make_upstream, parse_setting, with_limits
 from fairway.limits import BrokerLimits
-from fairway.supervisor.options import server_limits
+from fairway.supervisor.options import LAYER_VARIABLE, server_limits
 
 LOCAL = "local://"
 ALIAS = "default"
@@ -63,6 +63,11 @@ def layer_name(given: argparse.Namespace) -> str:
     if address is None:
         return hide_passwords(given.layer)
     return replace(address, upstream=hide_passwords(address.upstream or "")).url
+
+
+def layer_environ(given: argparse.Namespace) -> dict[str, str]:
+    """Return how a server that we start learns its layer: all users of the host can read the arguments of a process."""
+    return {LAYER_VARIABLE: given.layer} if given.layer else {}
 
 
 def host_layer(given: argparse.Namespace) -> Backing:

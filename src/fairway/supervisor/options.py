@@ -5,6 +5,7 @@ Other commands that start a server take the same options and pass them on (`argu
 
 import argparse
 import ipaddress
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from fairway.errors import CannotListen
 from fairway.limits import UNLIMITED, BrokerLimits, ServerLimits
 from fairway.supervisor.logs import LEVELS
+
+LAYER_VARIABLE = "FAIRWAY_LAYER"
+"""The environment variable that names the layer where `--layer` does not."""
 
 DEFAULT_BINDS = ("127.0.0.1:8000",)
 DRAIN_LAYER = 5.0
@@ -216,8 +220,12 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     layer.add_argument(
         "--layer",
         type=layer_url,
+        default=os.environ.get(LAYER_VARIABLE) or None,
         metavar="URL",
-        help="local:///path.sock?mode=0660&group=www-data; local:// is the project's own socket (the default)",
+        help="local:///path.sock?mode=0660&group=www-data, where local:// is the project's own socket; "
+        "local://…?upstream=redis://… joins this host's hub with others; redis://host:6379/0?prefix=mysite "
+        f"(default: the environment variable {LAYER_VARIABLE}, where a password is no argument that all can read, "
+        "else local://)",
     )
     layer.add_argument(
         "--capacity",

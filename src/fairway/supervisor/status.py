@@ -100,6 +100,9 @@ def _layer_lines(layer: Mapping[str, Any]) -> list[str]:
     lines = [f"messages {layer['delivered']} delivered, {layer['committed']} done; waiting: {waiting}"]
     if layer["dead_letters"]:
         lines.append(f"dead     {layer['dead_letters']} letters; see `manage.py deadletters`")
+    if upstream := layer.get("upstream"):
+        state = "there" if upstream["up"] else "AWAY"
+        lines.append(f"upstream {state}; {upstream['forwarded']} forwarded, {upstream['dropped']} dropped")
     return lines
 
 

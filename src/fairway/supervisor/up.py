@@ -20,7 +20,7 @@ from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say, aask, control_path
 from fairway.supervisor.crew import Crew, deploy_and_tell
 from fairway.supervisor.fleet import SPARE, serve_command
-from fairway.supervisor.layer import layer_name
+from fairway.supervisor.layer import layer_environ, layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
@@ -147,13 +147,14 @@ class Up:
     def _server_recipe(self) -> Recipe:
         given = self._given
         binds = binds_of(given)
-        leave_out = ("bind", "control", "name")
+        leave_out = ("bind", "control", "name", "layer")
         options = [*arguments(server_parser(), given, leave_out), f"--control={self._server_control}"]
         options += [f"--bind={bind}" for bind in binds]
         limits = server_limits(given)
         return Recipe(
             name="server",
             command=serve_command(options),
+            environ=layer_environ(given),
             descriptors=[int(bind.removeprefix("fd:")) for bind in binds if bind.startswith("fd:")],
             outlives_us=True,
             # The children of several server processes have as long, and the parent ends after them.

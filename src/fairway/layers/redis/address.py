@@ -120,6 +120,8 @@ class RedisAddress:
     tls: Tls | None = None
     prefix: str = DEFAULT_PREFIX
     shards: int = 1
+    url: str = field(default="", repr=False, compare=False)
+    """As it was written, with its passwords: for programs that are started by this one."""
 
     def __str__(self) -> str:
         scheme = "redis+unix" if self.nodes[0].path else "rediss" if self.tls else "redis"
@@ -167,6 +169,7 @@ def parse_redis_url(url: str) -> RedisAddress:
         tls=_tls(options) if base == "rediss" else None,
         prefix=_prefix(options.get("prefix", DEFAULT_PREFIX)),
         shards=_whole("shards", options.get("shards", "1"), 1, MOST_SHARDS),
+        url=url,
     )
 
 

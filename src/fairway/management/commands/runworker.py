@@ -22,6 +22,7 @@ from fairway.application import DjangoApplication, application_for
 from fairway.conf import channel_layers
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
+from fairway.layers.redis.address import hide_passwords
 from fairway.layers.registry import SCHEMES
 from fairway.limits import UNLIMITED, WorkerLimits
 from fairway.management.selection import select_channels, split_patterns
@@ -159,9 +160,10 @@ class Command(BaseCommand):
 
     def _say_layer(self, alias: str, application: DjangoApplication, options: dict[str, Any]) -> None:
         layer = describe_layer(alias)
+        shown = hide_passwords(layer["url"] or layer["backend"] or "")
         self._say(
             f"Fairway {fairway.__version__} worker, process {os.getpid()}: layer {alias!r} "
-            f"({layer['url'] or layer['backend']}), {options['threads']} threads, {options['coroutines']} coroutines"
+            f"({shown}), {options['threads']} threads, {options['coroutines']} coroutines"
         )
         self._say(f"  channels: {', '.join(application.channels)}")
 
