@@ -1,11 +1,13 @@
 """Worker processes that live for a fraction of a second: forked, killed at a random instant, and forked again.
 
-Usage: nursery.py FOLDER CHILDREN SILENCE SEED. What they consume is told by `talk`, as in the project, but without
+Usage: nursery.py FOLDER CHILDREN LIFE SILENCE SEED URL…, where LIFE is how many seconds pass between two deaths, on
+average, and each child is at one of the URLs. What they consume is told by `talk`, as in the project, but without
 Django, so that a worker is there within milliseconds. For each death a byte is appended to FOLDER/deaths: `k` for a
 `kill -9`, `s` for a process that was stopped for longer than SILENCE, and found itself taken for dead when it went on.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -25,11 +27,8 @@ from fairway.broker.effects import GroupSend, SaveState, Send  # noqa: E402
 from fairway.errors import ConsumeLater  # noqa: E402
 from fairway.layers.codec import decode_message, encode_message, pack_value, unpack_value  # noqa: E402
 from fairway.layers.hub import turns  # noqa: E402
-from fairway.layers.hub.client import LocalLayer  # noqa: E402
 from fairway.worker.loop import Worker  # noqa: E402
-
-LIFE = 0.02
-"""Seconds between two deaths, on average."""
+from tests.support.berths import reach  # noqa: E402
 
 STOPS = 0.02
 """Which part of the deaths are stops."""
@@ -124,19 +123,21 @@ class Call:
             raise ConsumeLater
 
 
-def live():
+def live(url, silence):
     """Be a worker, until death."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    layer = LocalLayer(f"{FOLDER}/hub.sock", wait=30)
+    layer = reach(url, 30, silence)
     Worker(layer, Consumers(layer), threads=2).start()
     while True:
         signal.pause()
 
 
 class Nursery:
-    def __init__(self, size, silence):
+    def __init__(self, size, life, silence, urls):
         self.size = size
+        self.life = life
         self.silence = silence
+        self.urls = itertools.cycle(urls)
         self.children = set()
         self.stopped = {}
         """Process -> when it goes on."""
@@ -147,7 +148,7 @@ class Nursery:
         while True:
             while len(self.children) + len(self.stopped) < self.size:
                 self.fork()
-            time.sleep(random.expovariate(1 / LIFE))
+            time.sleep(random.expovariate(1 / self.life))
             self.let_work()
             self.let_go_on()
             if self.children:
@@ -160,10 +161,11 @@ class Nursery:
             time.sleep(0.002)
 
     def fork(self):
+        url = next(self.urls)
         child = os.fork()
         if not child:
             with contextlib.suppress(BaseException):
-                live()
+                live(url, self.silence)
             os._exit(1)
         self.children.add(child)
 
@@ -188,6 +190,7 @@ class Nursery:
 
 
 if __name__ == "__main__":
-    turns.PING_EVERY = float(sys.argv[3]) / 5
-    random.seed(int(sys.argv[4]))
-    Nursery(int(sys.argv[2]), float(sys.argv[3])).run()
+    size, life, silence, seed = (float(number) for number in sys.argv[2:6])
+    turns.PING_EVERY = silence / 5
+    random.seed(int(seed))
+    Nursery(size, life, silence, sys.argv[6:]).run()

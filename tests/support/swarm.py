@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,6 +52,8 @@ class Client(asyncio.Protocol):
         """Numbers whose message through the channel `tally` has not come back."""
         self.forgiven: set[int] = set()
         """Of those, the ones that may stay away."""
+        self._early: set[int] = set()
+        """Numbers whose message has come back before the answer, and of which it has not come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -138,6 +140,12 @@ class Client(asyncio.Protocol):
             self._second(answer)
 
     def _told(self, number: int) -> None:
+        if self._swarm.has_one_broker or number < self.answered + self._is_half or number in self._early:
+            self._come_back(number)
+        else:
+            self._early.add(number)
+
+    def _come_back(self, number: int) -> None:
         expected = self.untold if number in self.untold else self.forgiven
         if number not in expected:
             self._swarm.fault("twice", f"socket {self.number}: tally {number} came again")
@@ -151,7 +159,9 @@ class Client(asyncio.Protocol):
         if answer["handled"] != number:
             self._swarm.fault("state", f"socket {self.number}: {answer} has handled another number of messages")
         self._is_half = True
-        if not talk.tells_room(number):
+        if number in self._early:
+            self._early.discard(number)
+        elif not talk.tells_room(number):
             self.untold.add(number)
 
     def _second(self, answer: dict[str, Any]) -> None:
@@ -179,10 +189,23 @@ class Swarm:
         size: how many clients; a multiple of `talk.ROOM`.
         pause: seconds, about, between an answer and the next message.
         first: the number of the first client; the number tells the room.
+        others: more ports. Clients take them in turn, so that rooms are spread over all.
+        has_one_broker: everything that a consumer sends leaves in one step; with several brokers, what goes to others
+            leaves first, and may come back before the answer.
     """
 
-    def __init__(self, port: int, size: int = 1000, pause: float = 1.0, first: int = 0) -> None:
-        self.port = port
+    def __init__(
+        self,
+        port: int,
+        size: int = 1000,
+        pause: float = 1.0,
+        first: int = 0,
+        *,
+        others: Sequence[int] = (),
+        has_one_broker: bool = True,
+    ) -> None:
+        self.ports = [port, *others]
+        self.has_one_broker = has_one_broker
         self.size = size
         self.pause = pause
         self.is_quiet = False
@@ -235,7 +258,8 @@ class Swarm:
 
     async def _open_all(self) -> None:
         for client in self.clients:
-            await self._loop.create_connection(lambda client=client: client, "127.0.0.1", self.port)  # type: ignore[misc]
+            port = self.ports[client.number % len(self.ports)]
+            await self._loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
 
     async def _close_all(self) -> None:
         self.is_quiet = True
