@@ -281,7 +281,7 @@ class LocalReader(Reader):
         except LineLost as error:
             raise _lost(delivery) from error
 
-    def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> bytes:
+    def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Any:
         data = self._pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
         try:
             self._held.remove(delivery.receipt)
