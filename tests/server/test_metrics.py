@@ -37,6 +37,17 @@ def test_a_status_becomes_metrics():
     assert render(status).endswith("\n")
 
 
+def test_a_joined_hub_tells_of_its_upstream():
+    upstream = {"up": True, "forwarded": 7, "waiting_bytes": 20, "dropped": 0}
+    numbers = [line for line in render({"layer": {"upstream": upstream}}).splitlines() if not line.startswith("#")]
+    assert numbers == [
+        "fairway_upstream_up 1",
+        "fairway_upstream_forwarded_total 7",
+        "fairway_upstream_waiting_bytes 20",
+        "fairway_upstream_dropped_total 0",
+    ]
+
+
 def test_what_a_status_does_not_have_is_no_metric():
     assert render({}) == ""
     assert render({"layer": 3}) == ""

@@ -79,6 +79,13 @@ def test_a_hub_that_other_hosts_reach_is_shown():
     assert "hub      open to other hosts at tcp+tls://0.0.0.0:7400; 3 lines, 2 refused" in text
 
 
+@pytest.mark.parametrize(("up", "state"), [(True, "there"), (False, "AWAY")])
+def test_an_upstream_is_shown(up, state):
+    upstream = {"up": up, "forwarded": 7, "waiting_bytes": 0, "dropped": 2}
+    text = render({**STATUS, "server": {**STATUS["server"], "layer": {**LAYER, "upstream": upstream}}})
+    assert f"upstream {state}; 7 forwarded, 2 dropped" in text
+
+
 def test_trouble_is_seen():
     layer = {**LAYER, "waiting": {}, "dead_letters": 4}
     text = render({**STATUS, "ready": False, "server": {"layer": layer}})

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from typing import Any, Self
 
+from msgspec import to_builtins
+
 import fairway
 from fairway.layers.base import Layer
 from fairway.server.binds import Listener, listen
@@ -159,4 +161,5 @@ def layer_status(layer: Layer) -> dict[str, Any]:
     waiting = {name: box.waiting for name, box in statistics.channels.items() if "?" not in name and "!" not in name}
     names = ("groups", "sessions", "owners", "held_bytes", "dead_letters", "delivered", "committed", "expired")
     numbers = {name: getattr(statistics, name) for name in (*names, "repeats_dropped", "group_sends_dropped")}
-    return {**numbers, "waiting": waiting}
+    upstream = {"upstream": to_builtins(statistics.upstream)} if statistics.upstream else {}
+    return {**numbers, **upstream, "waiting": waiting}

@@ -18,6 +18,8 @@ class Metric(Struct, frozen=True):
     label: str = ""
 
 
+UPSTREAM = ("layer", "upstream")
+
 METRICS = (
     Metric("fairway_uptime_seconds", "gauge", "Seconds since the start.", ("uptime",)),
     Metric("fairway_draining", "gauge", "1 while the server drains.", ("draining",)),
@@ -32,6 +34,10 @@ METRICS = (
     Metric("fairway_layer_held_bytes", "gauge", "Bytes of messages in the layer.", ("layer", "held_bytes")),
     Metric("fairway_layer_delivered_total", "counter", "Messages given to workers.", ("layer", "delivered")),
     Metric("fairway_layer_dead_letters", "gauge", "Messages that nobody could consume.", ("layer", "dead_letters")),
+    Metric("fairway_upstream_up", "gauge", "1 while the hub reaches its upstream.", (*UPSTREAM, "up")),
+    Metric("fairway_upstream_forwarded_total", "counter", "What left for other hosts.", (*UPSTREAM, "forwarded")),
+    Metric("fairway_upstream_waiting_bytes", "gauge", "What waits for the upstream.", (*UPSTREAM, "waiting_bytes")),
+    Metric("fairway_upstream_dropped_total", "counter", "What waited in vain for it.", (*UPSTREAM, "dropped")),
     Metric("fairway_layer_waiting", "gauge", "Messages that wait, by channel.", ("layer", "waiting"), "channel"),
 )
 

@@ -103,6 +103,8 @@ class TestJoinedHubs(LayerConformance):
 class TestOwnersOnAnotherHost(TestJoinedHubs):
     """The same with all owners on the second hub, which has no workers: everything crosses the upstream."""
 
+    forms = ("asyncio",)
+
     def hub(self, upstream: Callable[[], Layer], limits: BrokerLimits, **options: Any) -> JoinedHub:
         """Start a hub that never waits for workers of its own."""
         return super().hub(upstream, limits, **options, patience=0)
@@ -162,6 +164,7 @@ class RedisUpstream(TestJoinedHubs):
     """What makes a suite one over Redis."""
 
     __test__ = False
+    forms = ("asyncio",)
     short_life = 0.05
     _prefixes = itertools.count()
 

@@ -33,8 +33,6 @@ class JoinedLayer(MemoryLayer):
         patience: seconds without a reader here before a connection's messages go elsewhere.
     """
 
-    is_shared = True
-
     def __init__(
         self,
         upstream: Layer,
