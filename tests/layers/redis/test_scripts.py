@@ -25,6 +25,7 @@ from fairway.broker.effects import (
 )
 from fairway.errors import ChannelFull, DeliveryLost, LayerUnavailable
 from fairway.layers.redis import operations
+from fairway.layers.redis.entries import items_of
 from fairway.layers.redis.scripts import NAMES, scripts
 from fairway.layers.redis.shards import Shards
 from fairway.limits import ChannelRule
@@ -481,6 +482,25 @@ def test_an_inbox_is_bounded_and_read_on(shared_redis: RedisServer) -> None:
         assert [type(item) for item in desk.drain(owner)] == [Add, Frame]
         assert (desk.settled(), desk.drain(owner)) == ({waits: ""}, [Frame("s1!c1", b"waits")])
         assert call(desk.client, "XLEN", desk.key("in")) == 0
+
+
+def test_an_owner_hears_who_reads_when_that_changes(desk: RedisDesk) -> None:
+    def heard() -> list[list[str]]:
+        entries = call(desk.client, "XRANGE", desk.key("in"), "-", "+")
+        call(desk.client, "XTRIM", desk.key("in"), "MAXLEN", 0)
+        return [item.channels for _, fields in entries for item in items_of(fields)]
+
+    desk.owner()
+    first = desk.session("a", "q?1")
+    second = desk.session("a", "b")
+    assert heard() == [[], ["a"], ["a", "b"]]
+    desk.close(desk.session("q?2"))
+    desk.run(desk.commands.end(SHARD, first, "pause"))
+    desk.close(first)
+    assert heard() == []
+    desk.run(desk.commands.end(SHARD, second, "pause"))
+    desk.close(second)
+    assert heard() == [[]]
 
 
 def test_questions_are_answered_once_or_with_nothing(desk: RedisDesk) -> None:

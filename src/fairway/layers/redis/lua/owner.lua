@@ -1,50 +1,27 @@
---@ base state limits answers inbox queues crowd endings sessions departures
+--@ base state limits
 -- The owner of this shard. 2: verb, 3: its incarnation, then what the verb takes:
 -- 'own': ms without a sign after which it is dead, and its prefixes; 'resign'; 'sign': ms; 'ack': last entry that was
 -- read, how many, their bytes; 'mark': channel, 'c' (congested), 'd' (departed) or ''; 'answer': token, answer;
 -- 'will': channel, body without the value of its last key, order, state; no body takes it back
 -- Result: 'ok', or 'gone' when somebody else, or nobody, owns this shard.
-local incarnation = arg[3]
+local verb, incarnation = arg[2], arg[3]
+if verb ~= 'own' and state[OWNER] ~= incarnation then return finish('gone') end
+local was_far_behind = state[IN_BYTES] >= INBOX_BYTES
 local verbs = {}
-
-function verbs.own()
-  let_go()
-  call('DEL', B .. ':wills', B .. ':orders', B .. ':words')
-  set(WORDS, 0)
-  set(OWNER, incarnation)
-  for at = 5, #arg do call('SADD', B .. ':prefixes', arg[at]) end
-  call('ZADD', B .. ':alive', now() + arg[4], '!')
-  tell_readers()
-end
-
-function verbs.resign()
-  let_go()
-  call('DEL', B .. ':wills', B .. ':orders')
-  call('ZREM', B .. ':alive', '!')
-  set(OWNER, '')
-end
 
 function verbs.sign()
   call('ZADD', B .. ':alive', now() + arg[4], '!')
 end
 
 function verbs.ack()
-  local was_far_behind = state[IN_BYTES] >= INBOX_BYTES
   local dash = string.find(arg[4], '-', 1, true)
   local next_entry = string.sub(arg[4], 1, dash) .. string.format('%.0f', string.sub(arg[4], dash + 1) + 1)
   call('XTRIM', B .. ':in', 'MINID', next_entry)
   count(IN_BYTES, -arg[6])
-  if was_far_behind then admit_all() end
 end
 
 function verbs.mark()
-  local channel, mark = arg[4], arg[5]
-  if mark == '' then call('HDEL', B .. ':marks', channel) else call('HSET', B .. ':marks', channel, mark) end
-  if state[CROWD] > 0 then admit('i:' .. channel) end
-end
-
-function verbs.answer()
-  if call('SREM', B .. ':asked', arg[4]) == 1 then settle(arg[4], arg[5]) end
+  if arg[5] == '' then call('HDEL', B .. ':marks', arg[4]) else call('HSET', B .. ':marks', arg[4], arg[5]) end
 end
 
 function verbs.will()
@@ -58,6 +35,30 @@ function verbs.will()
   end
 end
 
-if arg[2] ~= 'own' and state[OWNER] ~= incarnation then return finish('gone') end
-verbs[arg[2]]()
+if verbs[verb] then
+  verbs[verb]()
+  if state[CROWD] == 0 then return finish('ok') end
+end
+
+--@ answers inbox queues crowd endings sessions departures
+if verb == 'mark' then
+  admit('i:' .. arg[4])
+elseif verb == 'ack' then
+  if was_far_behind then admit_all() end
+elseif verb == 'answer' then
+  if call('SREM', B .. ':asked', arg[4]) == 1 then settle(arg[4], arg[5]) end
+elseif verb == 'own' then
+  let_go()
+  call('DEL', B .. ':wills', B .. ':orders', B .. ':words')
+  set(WORDS, 0)
+  set(OWNER, incarnation)
+  for at = 5, #arg do call('SADD', B .. ':prefixes', arg[at]) end
+  call('ZADD', B .. ':alive', now() + arg[4], '!')
+  tell_readers()
+elseif verb == 'resign' then
+  let_go()
+  call('DEL', B .. ':wills', B .. ':orders')
+  call('ZREM', B .. ':alive', '!')
+  set(OWNER, '')
+end
 return finish('ok')

@@ -1,4 +1,4 @@
---@ base state limits answers inbox repeats queues crowd
+--@ base state limits inbox queues
 -- One message for one channel, outside any commit.
 -- 2: channel, 3: token of whoever waits for room ('': nobody), 4: how long it may wait (ms; -1: it is dropped and
 -- counted when there is no room), 5: id to be remembered, or '',
@@ -11,6 +11,13 @@ local sid, entry = arg[11], arg[12]
 local name = queue_name(channel)
 local is_for_owner = is_owned(name)
 
+local expires = expires_in(tonumber(arg[7]))
+
+-- Most of what goes to a queue finds room, and needs none of the parts below.
+local is_plain = sid == '' and known == '' and not is_for_owner
+if is_plain and not is_gone(name) and offer(name, capacity, expires, header, kept, body) then return finish('ok') end
+
+--@ answers repeats crowd
 if sid ~= '' then
   if not call('XRANGE', B .. ':s:' .. sid, entry, entry)[1] then return finish('lost') end
   if not is_for_owner or call('HGET', B .. ':marks', channel) == 'd' then return finish('gone') end
@@ -20,8 +27,6 @@ if not is_for_owner and is_gone(name) then
   return finish(elsewhere and {'moved', elsewhere} or 'ok')
 end
 if known ~= '' and seen(known) then return finish('repeat') end
-
-local expires = expires_in(tonumber(arg[7]))
 
 local function put_off(place, reason)
   if patience < 0 then

@@ -1,4 +1,4 @@
---@ base state limits answers inbox queues crowd endings sessions
+--@ base state
 -- Sessions. 2: verb, 3: session, then what the verb takes:
 -- 'open': ms without a sign after which it is dead, demand, reserve, and the queues that it reads
 -- 'demand': how many more (negative takes back), and how many of them are no places of an idle thread
@@ -7,49 +7,54 @@
 -- that it holds, of which some may be on their way still; for 'held' 'ok' or 'lost'.
 local verb, sid = arg[2], arg[3]
 local stream = B .. ':s:' .. sid
+
+if verb == 'held' then
+  return finish(call('XRANGE', stream, arg[4], arg[4])[1] and 'ok' or 'lost')
+end
+local value = verb == 'demand' and tonumber(call('HGET', B .. ':sessions', sid))
+if verb == 'demand' then
+  if not value then return finish('gone') end
+  if value < 0 then return finish('ok') end -- it is paused
+  local demand = math.max(0, math.floor(value / 65536) + arg[4]) -- what was delivered meanwhile is not taken back
+  value = demand * 65536 + math.max(0, value % 65536 + arg[5])
+  call('HSET', B .. ':sessions', sid, value)
+  if state[WAITING] == 0 then return finish('ok') end
+end
+
+--@ limits answers inbox queues crowd endings sessions
 local verbs = {}
 
 function verbs.open()
   for at = 7, #arg do
     local name = arg[at]
     call('RPUSH', B .. ':c:' .. sid, name)
-    call('RPUSH', B .. ':r:' .. name, sid)
+    if call('RPUSH', B .. ':r:' .. name, sid) == 1 and is_for_all(name) then is_news = true end
     call('HINCRBY', B .. ':pins', name, 1)
   end
-  local value = arg[5] * PLACE + arg[6]
+  value = arg[5] * PLACE + arg[6]
   call('HSET', B .. ':sessions', sid, value)
   call('ZADD', B .. ':alive', now() + arg[4], sid)
-  tell_readers()
+  if is_news then tell_readers() end
   feed(sid, value)
   return 'ok'
 end
 
 function verbs.close()
   local prefixes = end_session(sid)
-  tell_readers()
+  if is_news then tell_readers() end
   return prefixes
-end
-
-function verbs.held()
-  return call('XRANGE', stream, arg[4], arg[4])[1] and 'ok' or 'lost'
 end
 
 function verbs.pause()
   turn_away(sid, call('LRANGE', B .. ':c:' .. sid, 0, -1))
   if call('HEXISTS', B .. ':sessions', sid) == 1 then call('HSET', B .. ':sessions', sid, PAUSED) end
-  tell_readers()
+  if is_news then tell_readers() end
   local held = {}
   for at, entry in ipairs(call('XRANGE', stream, '-', '+')) do held[at] = entry[1] end
   return held
 end
 
 function verbs.demand()
-  local value = tonumber(call('HGET', B .. ':sessions', sid))
-  if not value then return 'gone' end
-  if value < 0 then return 'ok' end
-  local demand = math.max(0, math.floor(value / PLACE) + arg[4]) -- what was delivered meanwhile is not taken back
-  value = demand * PLACE + math.max(0, value % PLACE + arg[5])
-  call('HSET', B .. ':sessions', sid, value)
   feed(sid, value)
   return 'ok'
 end

@@ -1,17 +1,27 @@
 -- The end of sessions, and what owners hear of it.
 local PAUSED = -2 ^ 50 -- as what a session would take, so that more never makes it a demand
 
+local is_news = false -- whether a queue is read now that was not, or is not any more
+
+-- A single-reader channel is somebody's for a moment: of those nobody asks.
+local function is_for_all(name)
+  return not string.find(name, '?', 1, true)
+end
+
 local function tell_readers()
   if state[OWNER] == '' then return end
   local names = {}
   for _, name in ipairs(call('HKEYS', B .. ':pins')) do
-    if call('EXISTS', B .. ':r:' .. name) == 1 then names[#names + 1] = name end
+    if is_for_all(name) and call('EXISTS', B .. ':r:' .. name) == 1 then names[#names + 1] = name end
   end
   tell({'r', #names > 0 and cmsgpack.pack(names) or '\144'}, 0) -- an empty table would be packed as a map
 end
 
 local function turn_away(sid, names)
-  for _, name in ipairs(names) do call('LREM', B .. ':r:' .. name, 0, sid) end
+  for _, name in ipairs(names) do
+    local readers = B .. ':r:' .. name
+    if call('LREM', readers, 0, sid) > 0 and is_for_all(name) and call('EXISTS', readers) == 0 then is_news = true end
+  end
 end
 
 -- The process that alone read this queue is gone: nobody will ever read what is in it.

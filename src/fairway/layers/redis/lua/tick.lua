@@ -1,4 +1,4 @@
---@ base state limits answers inbox repeats queues crowd endings sessions departures
+--@ base state
 -- Do what is due here, and let sessions say that they live. 2: ms without a sign after which one is dead, then sessions.
 -- Result: the sessions among them that are dead already, the prefixes whose processes are gone, and 1 when there is
 -- neither an owner nor a message here, and nothing is due.
@@ -6,16 +6,23 @@
 local PORTION, PAUSE, LONG_PAUSE = 200, 10, 1000 -- things, ms, ms
 local unknown, prefixes = {}, {}
 
-local function hear(sids)
-  for _, sid in ipairs(sids) do
-    if call('ZSCORE', B .. ':alive', sid) then
-      call('ZADD', B .. ':alive', now() + arg[2], sid)
-    else
-      unknown[#unknown + 1] = sid
-    end
+for at = 3, #arg do
+  if call('ZSCORE', B .. ':alive', arg[at]) then
+    call('ZADD', B .. ':alive', now() + arg[2], arg[at])
+  else
+    unknown[#unknown + 1] = arg[at]
   end
 end
 
+local function close()
+  local is_empty = state[OWNER] == '' and state[HELD] + state[WORDS] + state[NEXT] == 0
+  return finish({unknown, prefixes, is_empty and 1 or 0})
+end
+
+local dead = call('ZRANGEBYSCORE', B .. ':alive', '-inf', now())
+if #dead == 0 and (state[NEXT] == 0 or state[NEXT] > now()) then return close() end
+
+--@ limits answers inbox repeats queues crowd endings sessions departures
 local function owner_died()
   for _, prefix in ipairs(call('SMEMBERS', B .. ':prefixes')) do prefixes[#prefixes + 1] = prefix end
   let_go()
@@ -25,16 +32,14 @@ local function owner_died()
 end
 
 local function bury_the_dead()
-  local has_ended = false
-  for _, sid in ipairs(call('ZRANGEBYSCORE', B .. ':alive', '-inf', now())) do
+  for _, sid in ipairs(dead) do
     if sid == '!' then
       owner_died()
     else
-      has_ended = true
       for _, prefix in ipairs(end_session(sid)) do prefixes[#prefixes + 1] = prefix end
     end
   end
-  if has_ended then tell_readers() end
+  if is_news then tell_readers() end
 end
 
 -- The last message of a connection whose owner has died. It has no owner, so its commit looks for it.
@@ -43,7 +48,8 @@ local function file_words(reply, will)
   local noted = call('HGET', B .. ':orders', reply)
   if noted then order, kept = cmsgpack.unpack(noted) end
   order = order + 1
-  local header = cmsgpack.pack({reply .. '.' .. string.format('%.0f', order), 'websocket.disconnect', reply, order, 1, AGAIN, 0, 5})
+  local id = string.format('%s.%.0f', reply, order)
+  local header = cmsgpack.pack({id, 'websocket.disconnect', reply, order, 1, AGAIN, 0, 5})
   count(WORDS, call('HSET', B .. ':words', reply, cmsgpack.pack(header, kept, will .. cmsgpack.pack(order))))
   call('HDEL', B .. ':wills', reply)
   call('HDEL', B .. ':orders', reply)
@@ -158,9 +164,7 @@ local function do_what_is_due()
   set(NEXT, first and math.max(first, now() + PAUSE) or 0)
 end
 
-hear({unpack(arg, 3)})
 bury_the_dead()
 if state[NEXT] > 0 then do_what_is_due() end
 admit_if_freed()
-local is_empty = state[OWNER] == '' and state[HELD] + state[WORDS] + state[NEXT] == 0
-return finish({unknown, prefixes, is_empty and 1 or 0})
+return close()
