@@ -231,6 +231,8 @@ def test_its_socket(tmp_path: Path) -> None:
                 for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
             )
             assert idle + pause * count == 10
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
         limit_silence(made, 0.05)
         with pytest.raises(BlockingIOError):
             link.receive()

@@ -316,3 +316,43 @@ def test_strangers_within_the_handshake_go_when_the_hub_stops(
         wait_until(lambda: hub.doorway.strangers)
     assert line.end() == []
     line.close()
+
+
+# --- hosts that are gone ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
+def test_a_line_that_is_half_open_is_ended(tmp_path: Path, certificates: Certificates, *, has_tls: bool) -> None:
+    """A client that says no more than that it says no more; what it held is delivered again."""
+    with TcpHubThread(tmp_path, certificates=certificates if has_tls else None) as hub:
+        link, _ = meet(hub.address, VERSIONS)
+        data = pack(Open(1, 1, ["c"], 1))
+        link.socket.sendall(link.seal.close(data) if link.seal else data)
+        wait_until(lambda: hub.layer.statistics().sessions == 1)
+        hub.layer.publish(Send("c", b"x"))
+        wait_until(lambda: hub.layer.statistics().channels["c"].leased == 1)
+        link.socket.shutdown(socket.SHUT_WR)
+        wait_until(lambda: hub.layer.statistics().channels["c"].waiting == 1)
+        assert hub.layer.statistics().sessions == 0
+        link.socket.close()
+
+
+def test_a_stranger_that_is_half_open_is_ended(hub: TcpHubThread) -> None:
+    with knock(hub) as line:
+        line.say(hello())
+        line.wait_for(Challenge)
+        line.socket.shutdown(socket.SHUT_WR)
+        assert line.end() == []
+    assert hub.doorway.strangers == {}
+
+
+def test_the_hub_asks_whether_the_other_host_is_there(hub: TcpHubThread) -> None:
+    """What has no session need not ping: the system finds that a host is gone, and is as patient as with a server."""
+    link, _ = meet(hub.address, VERSIONS)
+    (peer,) = hub.hub.peers
+    made = peer._transport.get_extra_info("socket")
+    assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+    link.socket.close()

@@ -41,8 +41,8 @@ SEND_TIMEOUT = 10.0
 SILENCE = 10.0
 """The same for one on another host that says nothing: it answers pings, which a process with a session sends."""
 
-KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
-"""How the system finds within 10 s that the other host is gone; each as far as the system knows it."""
+KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
+"""When the system asks whether the other host is there, as far as it knows these options."""
 
 
 def meet(address: Address, versions: tuple[int, int]) -> tuple[Link, Welcome]:
@@ -160,11 +160,16 @@ def dial_tcp(address: TcpAddress) -> socket.socket:
     return made
 
 
-def tune(made: socket.socket) -> None:
-    """Have small frames leave at once, and a host that is gone be noticed."""
+def tune(made: socket.socket, patience: float = SILENCE) -> None:
+    """Have small frames leave at once, and a host that is gone be noticed.
+
+    Parameters:
+        made: the connection.
+        patience: seconds for which the other host may acknowledge nothing, or take nothing.
+    """
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEP_ALIVE.items():
+    for name, value in {**KEEP_ALIVE, "TCP_USER_TIMEOUT": int(patience * 1000)}.items():
         if hasattr(socket, name):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

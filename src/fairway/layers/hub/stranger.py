@@ -11,8 +11,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, cast
 
-from fairway.layers.hub.meeting import tune
-from fairway.layers.hub.peer import CLOSE_TIMEOUT, Peer
+from fairway.layers.hub.meeting import SILENCE, tune
+from fairway.layers.hub.peer import CLOSE_TIMEOUT, OWNER_PATIENCE, Peer
 from fairway.layers.hub.tcp_address import join
 from fairway.wire.hub import (
     HELLO_LIMIT,
@@ -36,6 +36,10 @@ logger = logging.getLogger("fairway.hub")
 
 HELLO_TIMEOUT = 5.0
 """Seconds for all of the greeting, TLS included."""
+
+PATIENCE = SILENCE * OWNER_PATIENCE
+"""Seconds for which a client's host may acknowledge nothing: as long as a server process may read nothing. Whoever has
+a session is asked for more; see `HubServer.silence`."""
 
 NO_HELLO = "it does not speak the protocol of a hub"
 WRONG_SECRET = "it does not know the secret; is it the one of this hub?"  # noqa: S105  a text
@@ -65,7 +69,7 @@ class Stranger(asyncio.Protocol):
         """Have the event loop read and write the connection, with TLS where there is any."""
         context = self._doorway.context
         try:
-            tune(self._socket)
+            tune(self._socket, PATIENCE)
             await self._loop.connect_accepted_socket(
                 lambda: self,
                 self._socket,
