@@ -1,6 +1,7 @@
-"""`RedisLayer` keeps the contract of a layer: the conformance suite, over one server, a Cluster, and behind Sentinel."""
+"""`RedisLayer` keeps the contract of a layer: the suite over one server, over a Cluster, and behind Sentinel."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,17 @@ from fairway.limits import BrokerLimits
 from fairway.testing.layer_conformance import LayerConformance
 from tests.support.redis import RedisServer
 from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_sentinel import RedisSentinel, redis_sentinel
+
+MIDDLE = 40
+"""After so many tests the master is another server."""
+
+
+@pytest.fixture(scope="module")
+def sentinel_group() -> Iterator[RedisSentinel]:
+    """Servers that fail over now and then."""
+    with redis_sentinel() as group:
+        yield group
 
 
 class RedisConformance(LayerConformance):
@@ -33,7 +45,8 @@ class RedisConformance(LayerConformance):
         return rival
 
     def _client(self) -> RedisLayer:
-        return RedisLayer(f"{self._url}?prefix={self._prefix}", limits=self._limits)
+        mark = "&" if "?" in self._url else "?"
+        return RedisLayer(f"{self._url}{mark}prefix={self._prefix}", limits=self._limits)
 
 
 class TestOneServer(RedisConformance):
@@ -50,3 +63,15 @@ class TestCluster(RedisConformance):
     @pytest.fixture(autouse=True)
     def _server(self, shared_redis_cluster: RedisCluster) -> None:
         self._url = shared_redis_cluster.url
+
+
+class TestBehindSentinel(RedisConformance):
+    """A master that Sentinel names, and in the middle of the suite another one."""
+
+    _begun = itertools.count(1)
+
+    @pytest.fixture(autouse=True)
+    def _server(self, sentinel_group: RedisSentinel) -> None:
+        self._url = sentinel_group.url
+        if next(self._begun) % MIDDLE == 0:
+            sentinel_group.fail_over()
