@@ -1,6 +1,7 @@
 """Redis goes away and comes back, while servers hold sockets: none closes, nothing hangs, the log tells it once."""
 
 import logging
+import re
 import threading
 import time
 
@@ -95,7 +96,7 @@ def test_what_redis_has_kept_on_its_disk_is_not_lost(own_redis: RedisServer) -> 
 
 def test_connections_that_are_cut_lose_no_group_send_that_was_taken(own_redis: RedisServer, caplog) -> None:
     """A send that returns is heard by everybody, and by nobody twice; one that raises may have happened."""
-    cuts = 20
+    cuts = 10
     with rooms_on(own_redis.url) as house, Crowd(house.ports, 20) as crowd:
         for number in range(cuts):
             own_redis.kill_clients()
@@ -166,6 +167,24 @@ def test_a_send_to_a_redis_that_stays_away_raises_and_names_it(own_redis: RedisS
         wait_until(lambda: house.rooms.worked == ["kept"], "the worker")
         assert crowd.closed == []
     check_log(caplog)
+
+
+def test_a_redis_that_takes_connections_and_nothing_else_is_not_overrun(own_redis: RedisServer, caplog) -> None:
+    """A master that has become a replica, say, and no Sentinel tells of another one."""
+    with rooms_on(own_redis.url, servers=0) as house:
+        house.layer.send("work", {"text": "before"})
+        wait_until(lambda: house.rooms.worked, "the worker")
+        own_redis.call("REPLICAOF", HOST, "9")
+        own_redis.call("CONFIG", "RESETSTAT")
+        for _ in range(2):
+            with pytest.raises(LayerUnavailable, match=f"{HOST}:{own_redis.port}"):
+                house.layer.send("work", {"text": "refused"})
+        [made] = re.findall(rb"total_connections_received:(\d+)", own_redis.call("INFO", "stats"))
+        assert int(made) < 100
+        own_redis.call("REPLICAOF", "NO", "ONE")
+        house.layer.send("work", {"text": "after"})
+        wait_until(lambda: house.rooms.worked == ["before", "after"], "the worker")
+    check_log(caplog, 2)
 
 
 def test_a_send_waits_for_a_redis_that_is_back_in_time(own_redis: RedisServer) -> None:

@@ -33,6 +33,9 @@ from fairway.layers.redis.wire import ReplyError, pack, unavailable
 logger = logging.getLogger("fairway.layer")
 
 CONNECT_TIMEOUT = 2.0
+STEADY = 5.0
+"""Seconds that connections have to last for Redis to be called back, once they have broken in less."""
+
 EARLY = 1_000
 """Answers that are kept though nobody waits for them yet; the oldest goes first."""
 
@@ -121,6 +124,11 @@ class RedisLine:
         self._away_since = 0.0
         self._attempts = 0
         self._failure = ""
+        self._made_at = 0.0
+        self._short_lives = 0
+        """How often in a row connections have broken soon after they were made."""
+        self._not_before = 0.0
+        """When they may be made again."""
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -188,6 +196,8 @@ class RedisLine:
         for stale in self._stale:
             stale.close()
         self._stale.clear()
+        if time.monotonic() < self._not_before:
+            raise LayerUnavailable(self._failure)
         link = _Link()
         try:
             if self.generation or not self.nodes.masters:
@@ -201,12 +211,17 @@ class RedisLine:
             raise
         finally:
             self._attempts += 1
-        if self._is_away:
-            logger.warning("Redis at %s is back", self.nodes.address)
-        self._is_away, self._away_since, self._failure = False, 0.0, ""
+        if self._is_away and not self._short_lives:
+            self._tell_back()
+        self._away_since, self._failure = 0.0, ""
+        self._made_at = time.monotonic()
         self.generation += 1
         self._link = link
         self._tell.made()
+
+    def _tell_back(self) -> None:
+        self._is_away = False
+        logger.warning("Redis at %s is back", self.nodes.address)
 
     def _meet(self, link: _Link, node: Node) -> None:
         wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
@@ -229,9 +244,12 @@ class RedisLine:
             if self._link is not link:
                 return
             self._link = None
-            is_news = not self.closed and not self._is_away
+            now = time.monotonic()
+            lived = now - self._made_at
+            is_news = not self.closed and (not self._is_away or lived > STEADY)
             self._is_away = True
-            self._away_since = time.monotonic()
+            self._away_since = now
+            self._hold_off(now, lived, reason)
             link.hang_up()
             self._stale.append(link)
             self._answers.clear()
@@ -239,6 +257,15 @@ class RedisLine:
             self._tell.lost()
         if is_news:
             logger.warning("%s: trying again until it is back", reason)
+
+    def _hold_off(self, now: float, lived: float, reason: str) -> None:
+        """Take more and more time where Redis takes connections, and refuses what is said on them."""
+        if lived > STEADY:
+            self._short_lives = 0
+            return
+        self._short_lives += 1
+        self._failure = reason
+        self._not_before = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._short_lives, 10))
 
     def drop(self, reason: str) -> None:
         """Give up whatever connections there are."""
@@ -249,6 +276,8 @@ class RedisLine:
         link, now = self._link, time.monotonic()
         if link is None:
             return
+        if self._is_away and now - self._made_at > STEADY:
+            self._tell_back()
         for end in tuple(link.ends.values()):
             if end.is_silent(now):
                 self.lose(link, f"Redis at {end.wire.node} gives no answer")
