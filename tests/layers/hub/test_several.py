@@ -231,6 +231,22 @@ async def test_all_of_them_are_away(hubs: list[HubThread]) -> None:
         layer.publish(Send("c", b"x"))
 
 
+def test_a_hub_that_hangs_is_passed_over(hubs: list[HubThread], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call is lost by it; the next ones go to another hub, until it greets again."""
+    monkeypatch.setattr("fairway.layers.hub.client.ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr("fairway.layers.hub.greeting.HELLO_TIMEOUT", 0.2)
+    layer = client_of(*hubs)
+    hangs = threading.Event()
+    hubs[0].loop.call_soon_threadsafe(hangs.wait)
+    with pytest.raises(LayerUnavailable, match="did not answer within"):
+        layer.publish(Send("c", b"1"))
+    layer.publish(Send("c", b"2"))
+    assert waiting(hubs[1]) == 1
+    hangs.set()
+    wait_until(lambda: layer.branches[0].line.is_up)
+    layer.close()
+
+
 def test_calls_wait_for_a_hub_that_comes_back(hubs: list[HubThread]) -> None:
     layer = client_of(hubs[0], hubs[1])
     for hub in hubs[:2]:

@@ -24,6 +24,7 @@ from fairway.layers.hub.sums import add_up
 from fairway.layers.hub.tcp_address import TcpAddress
 from fairway.layers.hub.turns import Takers, Turns
 from fairway.layers.hub.verbs import HubVerbs
+from fairway.layers.waiters import UNSETTLED
 from fairway.limits import MessageLimits
 from fairway.names import check_readable
 from fairway.wire.hub import VERSIONS, Frame, Ping, pack
@@ -67,6 +68,13 @@ class Branch(HubLayer):
     def _lost(self) -> None:
         super()._lost()
         self._whole.line.lost(self.number)
+
+    def _result(self, result: Any) -> Any:
+        try:
+            return super()._result(result)
+        finally:
+            if result is UNSETTLED:  # it hangs: the others take its place until it greets again
+                self.line.give_up("it does not answer")
 
     def learn(self, reply_channel: str) -> None:
         """A message of this connection came from here. Called under the mutex."""

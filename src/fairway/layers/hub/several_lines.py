@@ -30,8 +30,8 @@ class Keeper:
 
     def __init__(self, line: Line) -> None:
         self.line = line
-        self.heard = 0.0
-        """When something came over it."""
+        self.asked = 0.0
+        """Since when a ping is not answered; 0 when all are."""
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_told = False
@@ -96,6 +96,8 @@ class SeveralLines:
         self._watched: dict[int, tuple[int, Link]] = {}
         """Descriptor -> the number of its line, and the connection."""
         self._has_changed = True
+        self._looked = 0.0
+        """When all of them were read that had something to be read."""
         self._alarm, self._bell = _bell()
 
     # --- coming and going --------------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class SeveralLines:
 
     def made(self, number: int) -> None:
         """There is a new connection: whoever reads the others is to read it, too."""
-        self.keepers[number].heard = time.monotonic()
+        self.keepers[number].asked = 0.0
         self._up.set()
         self._change()
 
@@ -176,12 +178,16 @@ class SeveralLines:
     # --- writing and reading -----------------------------------------------------------------------------------------
 
     def post(self, data: bytes) -> None:
-        """Have something written to all of them, and give up those on other hosts that are silent."""
-        now = time.monotonic()
+        """Have a ping written to all of them, and give up those on other hosts that answer none."""
         for line, keeper in zip(self.lines, self.keepers, strict=True):
-            if isinstance(line.address, TcpAddress) and line.is_up and now - keeper.heard > SILENCE:
+            if not line.is_up:
+                continue
+            # What nobody has read is no silence.
+            is_silent = keeper.asked and self._looked - keeper.asked > SILENCE
+            if is_silent and isinstance(line.address, TcpAddress):
                 line.give_up(f"no sign of life for {SILENCE:g} s")
-            elif line.is_up:
+            else:
+                keeper.asked = keeper.asked or time.monotonic()
                 line.post(data)
 
     def write_posted(self) -> None:
@@ -207,8 +213,9 @@ class SeveralLines:
             if not line.is_current(link):
                 self._has_changed = True
             elif frames := line.read_link(link):
-                self.keepers[number].heard = time.monotonic()
+                self.keepers[number].asked = 0.0
                 found.append((number, generation, frames))
+        self._looked = time.monotonic()
         return found
 
     def _watch(self) -> list[Any]:
