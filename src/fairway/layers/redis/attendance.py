@@ -53,6 +53,8 @@ class Attendance:
         """The shards of servers that are known."""
         self._empty: dict[str, float] = {}
         """Shards that were found without an owner and empty, and when first."""
+        self._unknown: dict[str, set[str]] = {}
+        """Shard -> our sessions that it did not know when it was last asked."""
 
     # --- opening -----------------------------------------------------------------------------------------------------
 
@@ -154,12 +156,21 @@ class Attendance:
         names = {sessions.name for sessions in there}
         ((unknown, prefixes, is_empty),) = yield [self._commands.tick(shard, names)]
         yield from clean_up(self._commands, prefixes)
-        if any(name.decode() in names for name in unknown):
+        if self._are_missed(shard, names & {name.decode() for name in unknown}):
             self._line.drop("this process was taken for dead, since it gave no sign")
         elif is_empty and not shard.startswith("#"):
             yield from self._forget(shard, there)
         else:
             self._empty.pop(shard, None)
+
+    def _are_missed(self, shard: str, unknown: set[str]) -> bool:
+        """Whether Redis has forgotten sessions that are here, and not just begun or ended while it was asked.
+
+        So a session is missed only when it is there still, and was unknown the time before, too.
+        """
+        unknown &= {sessions.name for sessions in self._readers()}
+        before, self._unknown[shard] = self._unknown.get(shard, set()), unknown
+        return not unknown.isdisjoint(before)
 
     def _forget(self, shard: str, there: Iterable[Sessions]) -> Steps:
         """Leave a shard whose server is gone for good; the last one to leave forgets it."""

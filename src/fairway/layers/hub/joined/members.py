@@ -16,6 +16,9 @@ from fairway.layers.base import Inbox
 if TYPE_CHECKING:
     from fairway.layers.hub.joined.upstream import Upstream
 
+PAUSE = 0.1
+"""Seconds between two attempts to join a group."""
+
 SYNC = "fairway.sync"
 """A connection that no owner has: its hub answers for its state itself, once all adds that came before are done."""
 
@@ -61,10 +64,16 @@ class Members:
             place.adding = self._upstream.run(self._add(signal.group))
 
     async def _add(self, group: str) -> None:
-        try:
-            await self._upstream.layer.agroup_add(group, f"{self._upstream.name}m")
-        except LayerUnavailable as error:
-            self._upstream.note_away(error)  # it is announced with all others
+        """Join a group, unless the upstream is away: then it is announced with all others once that is back."""
+        upstream = self._upstream
+        while upstream.is_up and group in self._places:
+            try:
+                await upstream.layer.agroup_add(group, f"{upstream.name}m")
+            except LayerUnavailable as error:
+                await upstream.check(error)
+                await asyncio.sleep(PAUSE)
+            else:
+                return
 
     async def wait_joined(self, group: str) -> None:
         """Return when every send from elsewhere that begins later reaches this hub, or the upstream is away."""

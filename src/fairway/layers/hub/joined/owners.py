@@ -8,7 +8,7 @@ the owner's own place there is given up.
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairway.broker.effects import Add, Ask, GroupFrame, Item, OwnerGone, Renewed, Severed
+from fairway.broker.effects import Add, Ask, GroupFrame, Item, OwnerGone, Refused, Renewed, Severed
 from fairway.broker.inbox import Mark
 from fairway.broker.outward import ForwardSubmit, Marked, OwnerCame, OwnerLeft
 from fairway.errors import LayerUnavailable
@@ -84,8 +84,18 @@ class OwnerMirror:
             self._add(item)
         elif isinstance(item, Ask):
             upstream.run(self._answer(item))
-        elif isinstance(item, Renewed) and upstream.broker.owners.outside.get(self._owner):
-            self._relay([item])  # the upstream has forgotten messages of its connections
+        elif isinstance(item, Renewed):
+            self._renew(item)
+
+    def _renew(self, item: Renewed) -> None:
+        """Tell an upstream that knows nothing of this owner any more what it has to know."""
+        owners = self._upstream.broker.owners
+        inbox = owners.by_number(self._owner)
+        for channel, mark in tuple(inbox.marks.items()) if inbox else ():
+            if mark is Mark.CONGESTED:
+                self.mark(channel, mark)
+        if owners.outside.get(self._owner):
+            self._relay([item])  # messages of its connections were there: it sends them again
 
     def _add(self, item: Add) -> None:
         upstream = self._upstream
@@ -164,10 +174,13 @@ class OwnerMirrors:
 
     def submit(self, signal: ForwardSubmit) -> None:
         """Send a connection's message to workers elsewhere."""
-        mirror = self._mirrors.get(signal.owner)
+        mirror, envelope = self._mirrors.get(signal.owner), signal.envelope
         if mirror and mirror.inbox:
-            mirror.inbox.submit(signal.envelope, signal.body)
+            mirror.inbox.submit(envelope, signal.body)
             self._upstream.forwarding.forwarded += 1
+        elif mirror:  # the upstream has just gone
+            refused = Refused(envelope.reply_channel, envelope.order, envelope.channel, "capacity")
+            self._upstream.locked.try_run(self._upstream.broker.relay, signal.owner, [refused])
 
     def mark(self, signal: Marked) -> None:
         """Pass on what an owner says about a connection."""

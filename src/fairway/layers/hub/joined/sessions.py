@@ -41,6 +41,10 @@ PAUSE = 0.1
 """Seconds after a reader has ended by itself, before it is opened again."""
 
 
+SHORT = 0.05
+"""Seconds that a reader of one request's body has to last before it is worth while to make it known elsewhere."""
+
+
 class SessionMirror:
     """One session of this hub, at the upstream."""
 
@@ -65,7 +69,7 @@ class SessionMirror:
         upstream = self._upstream
         while not self._is_paused:
             try:
-                await self._interruptible(upstream.wait_up())
+                await self._interruptible(self._wait_open())
                 if self._is_paused:
                     return
                 if self._reader is None:
@@ -80,6 +84,12 @@ class SessionMirror:
             elif not self._is_paused:
                 await self._end_reader()
                 await asyncio.sleep(PAUSE)
+
+    async def _wait_open(self) -> None:
+        """Return when there is something to be fetched from, and it is worth while."""
+        if self._reader is None and all("?" in channel for channel in self.channels):
+            await asyncio.sleep(SHORT)
+        await self._upstream.wait_up()
 
     async def _interruptible(self, wait: Coroutine[Any, Any, T]) -> T | None:
         """Wait for something that `_stop` may interrupt: never while a message is in our hands."""

@@ -181,7 +181,7 @@ class Upstream:
             return await call
         except LayerUnavailable as error:
             if self.is_running:
-                self.run(self._check(error))
+                self.run(self.check(error))
             raise
 
     # --- the broker's signals ----------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ class Upstream:
             self.broker.is_upstream_here = False
             self.run(self._search(error))
 
-    async def _check(self, error: LayerUnavailable) -> None:
-        """A question was not answered: that may be the fault of one server, and the upstream be well."""
+    async def check(self, error: LayerUnavailable) -> None:
+        """Look whether the upstream is away after a call has failed: that may be the fault of one server alone."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 await self.layer.agroup_channels(PROBE)
