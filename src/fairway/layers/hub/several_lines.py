@@ -195,8 +195,9 @@ class SeveralLines:
         for line in self.lines:
             line.write_posted()
 
-    def read(self, timeout: float | None) -> list[Any]:
+    def read(self, timeout: float | None, generation: int | None = None) -> list[Any]:
         """Return what has come, as (number of the line, generation, frames); wait for it for `timeout` seconds."""
+        del generation  # each line has its own
         if self._has_changed and (early := self._watch()):
             return early
         if self.closed:  # there is nothing left to wait for, and nobody who would ring
@@ -209,12 +210,12 @@ class SeveralLines:
                     self._alarm.recv(4096)
                 continue
             line = self.lines[number]
-            generation = line.generation
+            its = line.generation
             if not line.is_current(link):
                 self._has_changed = True
             elif frames := line.read_link(link):
                 self.keepers[number].asked = 0.0
-                found.append((number, generation, frames))
+                found.append((number, its, frames))
         self._looked = time.monotonic()
         return found
 
@@ -229,8 +230,9 @@ class SeveralLines:
         with contextlib.suppress(ValueError):  # it is all over since
             self._poll.register(self._alarm, select.POLLIN)
         for number, line in enumerate(self.lines):
-            generation, link = line.generation, line.link
-            if link is None:
+            link, generation = line.link, line.generation
+            if link is None or not line.is_current(link):  # the number is that of this connection, or of none
+                self._has_changed = self._has_changed or link is not None
                 continue
             try:
                 descriptor = link.socket.fileno()
