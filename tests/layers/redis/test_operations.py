@@ -18,7 +18,7 @@ from fairway.broker.effects import (
     Send,
 )
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
-from fairway.layers.redis import operations
+from fairway.layers.redis import operations, overview
 from fairway.layers.redis.operations import Await
 from fairway.layers.redis.shards import Shards
 from fairway.limits import ChannelRule
@@ -107,12 +107,12 @@ def test_a_full_channel_of_another_shard_makes_an_effect_a_dead_letter(desk: Red
     desk.commit(delivery, Send("small", b"1"), Send("small", b"2"))
     shard = desk.shards.of_channel("small")
     desk.later(2, shard=shard)
-    (letter,) = desk.operate(operations.dead_letters(desk.commands, 10))
+    (letter,) = desk.operate(overview.dead_letters(desk.commands, 10))
     assert (letter.body, letter.reason, letter.channel, letter.age) == (b"2", "full", "small", 0.0)
-    assert desk.operate(operations.requeue_dead(desk.commands, [letter.id])) == 0
+    assert desk.operate(overview.requeue_dead(desk.commands, [letter.id])) == 0
     desk.take(desk.session("small", shard=shard), shard)
-    assert desk.operate(operations.requeue_dead(desk.commands, [letter.id, "unknown"])) == 1
-    assert desk.operate(operations.drop_dead(desk.commands, [letter.id])) == 0
+    assert desk.operate(overview.requeue_dead(desk.commands, [letter.id, "unknown"])) == 1
+    assert desk.operate(overview.drop_dead(desk.commands, [letter.id])) == 0
 
 
 def test_an_effect_for_a_process_that_reads_a_queue_reaches_it(desk: RedisDesk) -> None:
@@ -213,72 +213,6 @@ def test_a_state_is_asked_of_its_server(desk: RedisDesk, said: bytes, state: dic
     assert desk.operate(waiting.value.steps, said) == state
     for channel in ("gone!c", "numbers"):
         assert desk.operate(operations.connection_state(desk.commands, channel, desk.token)) == {}
-
-
-# --- the whole --------------------------------------------------------------------------------------------------------
-
-
-def test_statistics_add_all_shards_up(desk: RedisDesk) -> None:
-    session, _ = consumed(desk)
-    for shard in ("#0", "s2!"):
-        desk.run(desk.commands.open(shard, session, ["w"], 0, 0))
-    desk.send("w", b"12")
-    desk.publish(GroupSend("g", b"x"))
-    desk.operate(operations.group_add(desk.commands, "g", "numbers"))
-    found = desk.operate(operations.statistics(desk.commands))
-    assert (found.sessions, found.owners, found.groups, found.held_bytes) == (1, 2, 1, 3)
-    channel = found.channels["w"]
-    assert (channel.waiting, channel.waiting_bytes, channel.leased, channel.readers) == (1, 2, 1, 1)
-
-
-def test_dead_letters_of_all_shards_the_newest_first(desk: RedisDesk) -> None:
-    for shard in ("s1!", "#0", "s2!"):
-        session = desk.session("x", demand=1, shard=shard)
-        command = desk.commands.publish(Send("x", shard.encode(), id=shard))
-        desk.run(operations.Command(shard, "publish", command.arguments))
-        for _ in range(5):
-            desk.close(session, shard)
-            session = desk.session("x", demand=1, shard=shard)
-        desk.now += 1
-    letters = desk.operate(operations.dead_letters(desk.commands, 2))
-    assert [(letter.body, letter.attempts, letter.age) for letter in letters] == [(b"s2!", 5, 1.0), (b"#0", 5, 2.0)]
-    assert desk.operate(operations.drop_dead(desk.commands, ["s1!", "#0"])) == 2
-    assert desk.operate(operations.dead_letters(desk.commands, 0)) == []
-
-
-def test_a_flush_reaches_all_shards(desk: RedisDesk) -> None:
-    consumed(desk)
-    desk.send("numbers")
-    desk.operate(operations.flush(desk.commands))
-    assert desk.operate(operations.statistics(desk.commands)).held_bytes == 0
-
-
-def test_what_a_dead_process_left_in_groups_is_cleared_away(desk: RedisDesk) -> None:
-    for group, member in (("g", "view!1"), ("h", "view!2"), ("h", "b")):
-        desk.run(desk.commands.group("add", group, member))
-    desk.operate(operations.clean_up(desk.commands, [b"view!"]))
-    desk.operate(operations.clean_up(desk.commands, []))
-    assert desk.run(desk.commands.group("read", "g")) == []
-    assert desk.run(desk.commands.group("read", "h"))[::2] == [b"b"]
-
-
-def test_dead_letters_outlive_the_shard_of_their_server(desk: RedisDesk) -> None:
-    for number in range(150):
-        session = desk.session("small", demand=1)
-        command = desk.commands.publish(Send("small", b"%d" % number, id=f"n{number}"))
-        desk.run(operations.Command("s1!", "publish", command.arguments))
-        desk.close(session)
-    erase = desk.commands.operator("s1!", "erase")
-    assert desk.run(erase) == 0
-    half = operations.move_dead(desk.commands, "s1!")
-    step = half.send(None)
-    for _ in range(2):  # whoever moves them dies in the middle
-        step = half.send([desk.run(command) for command in step])  # type: ignore[union-attr]
-    desk.operate(operations.move_dead(desk.commands, "s1!"))
-    assert desk.run(erase) == 1
-    letters = desk.operate(operations.dead_letters(desk.commands, 1_000))
-    assert {letter.id for letter in letters} == {f"n{number}" for number in range(150)}
-    assert (len(letters), letters[0].body) == (150, b"149")
 
 
 def test_the_run_of_an_envelope_names_its_effects() -> None:

@@ -14,7 +14,8 @@ from fairway.layers.redis.calls import Calls, give_up_on_error
 from fairway.layers.redis.clock import Clock
 from fairway.layers.redis.commands import Command, Commands
 from fairway.layers.redis.line import RedisLine, Request
-from fairway.layers.redis.operations import Steps, clean_up, move_dead
+from fairway.layers.redis.operations import Steps
+from fairway.layers.redis.overview import clean_up, move_dead
 from fairway.layers.redis.sessions import Sessions
 from fairway.layers.redis.shards import ROOT
 from fairway.wire.hub import Delivered, Demand, Frame, Release, Shut

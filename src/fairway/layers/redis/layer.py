@@ -18,7 +18,7 @@ from fairway.errors import InvalidName, LayerUnavailable
 from fairway.layers.base import DeadLetter, Inbox, Layer, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.hub.turns import Sleeper, Takers, Turns
-from fairway.layers.redis import operations
+from fairway.layers.redis import operations, overview
 from fairway.layers.redis.address import RedisAddress, parse_redis_url
 from fairway.layers.redis.attendance import Attendance
 from fairway.layers.redis.calls import ANSWER_TIMEOUT, Asking, Calls, Publishing
@@ -303,23 +303,23 @@ class RedisLayer(Layer):
 
     def statistics(self) -> LayerStatistics:
         """See `Layer.statistics`."""
-        return self._ask(operations.statistics)  # type: ignore[no-any-return]
+        return self._ask(overview.statistics)  # type: ignore[no-any-return]
 
     def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """See `Layer.dead_letters`."""
-        return self._ask(operations.dead_letters, limit)  # type: ignore[no-any-return]
+        return self._ask(overview.dead_letters, limit)  # type: ignore[no-any-return]
 
     def requeue_dead(self, ids: Collection[str]) -> int:
         """See `Layer.requeue_dead`."""
-        return self._ask(operations.requeue_dead, list(ids))  # type: ignore[no-any-return]
+        return self._ask(overview.requeue_dead, list(ids))  # type: ignore[no-any-return]
 
     def drop_dead(self, ids: Collection[str]) -> int:
         """See `Layer.drop_dead`."""
-        return self._ask(operations.drop_dead, list(ids))  # type: ignore[no-any-return]
+        return self._ask(overview.drop_dead, list(ids))  # type: ignore[no-any-return]
 
     def flush(self) -> None:
         """See `Layer.flush`."""
-        self._ask(operations.flush)
+        self._ask(overview.flush)
 
     def close(self) -> None:
         """See `Layer.close`. What this process holds is delivered again."""
