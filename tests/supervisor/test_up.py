@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.supervisor.running import FAIRWAY, is_alive, wait_gone
-from tests.support.processes import running
+from tests.support.processes import free_port, running
 from tests.support.waiting import wait_until
 
 
@@ -185,3 +185,17 @@ def test_what_a_person_sees(project):
         done = project.fairway(command, "--layer", project.url)
         assert (done.returncode, done.stdout) == (3, "")
         assert f"nobody answers at {project.hub}.ctl" in done.stderr
+
+
+def test_its_hub_is_open_to_workers_on_other_hosts(project):
+    """The options go to the server; its own workers stay on the Unix socket."""
+    port, secret = free_port(), project.folder / "secret"
+    secret.write_text("correct horse battery staple")
+    with up(project, f"--hub-bind=127.0.0.1:{port}", f"--hub-secret-file={secret}"), connect(project.ws) as client:
+        assert talk(client) == "one hi"
+        lines = project.status()["server"]["hub"]["lines"]
+        project.print_layer(f"tcp://127.0.0.1:{port}?secret_file={secret}")
+        with project.worker():
+            wait_until(lambda: project.status()["server"]["hub"]["lines"] == lines + 1, "its line")
+        shown = project.fairway("status", "--layer", project.url).stdout
+        assert f"hub      open to other hosts at tcp://127.0.0.1:{port}; " in shown
