@@ -245,3 +245,40 @@ def test_one_worker_for_two_servers(project, tmp_path_factory):
             assert again.recv(10) == "one 4"
             stays.send("5")
             assert stays.recv(10) == "one 5"
+
+
+def test_hubs_of_two_hosts(project, tmp_path_factory):
+    """A host without workers is served by another; the upstream between them is killed, and comes back empty."""
+    shared, other = Project(tmp_path_factory.mktemp("u")), Project(tmp_path_factory.mktemp("o"))
+    for host in (project, other):
+        host.url += f"?upstream={shared.url}"
+
+    def is_up():
+        return project.status()["server"]["layer"]["upstream"]["up"]
+
+    with (
+        shared.serve() as upstream,
+        project.serve(),
+        other.serve(),
+        project.worker(),
+        connect(project.ws) as near,
+        connect(other.ws, open_timeout=30) as far,
+    ):
+        for each, text in ((near, "1"), (far, "2")):
+            each.send(text)
+            assert each.recv(30) == f"one {text}"
+        assert is_up()
+        upstream.process.kill()
+        upstream.process.wait()
+        near.send("3")
+        assert near.recv(10) == "one 3"
+        wait_until(lambda: not is_up(), "the upstream to be missed")
+        far.send("4")
+        with shared.serve():
+            wait_until(is_up, "the upstream to be back")
+            assert far.recv(30) == "one 4"
+            near.send("5")
+            assert near.recv(10) == "one 5"
+        shown = project.fairway("status", "--layer", project.url).stdout
+        assert f"layer    {project.url}" in shown
+        assert "upstream " in shown

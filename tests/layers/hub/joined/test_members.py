@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fairway.broker.effects import Add, Announced, Ask, GroupFrame
+from fairway.broker.effects import Add, Announced, Ask, GroupFrame, Renewed, Severed
 from fairway.errors import LayerUnavailable
 from fairway.layers.codec import decode_message
 from tests.support.joined import Hosts, Server
@@ -86,4 +86,42 @@ async def test_a_server_that_does_not_answer_is_not_the_upstreams_fault(hosts: H
     await server.next(Ask)
     await client.agroup_add("h", "numbers")
     assert hosts.joined.is_up
+    await hosts.end()
+
+
+async def test_an_add_that_fails_is_tried_again(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upstream is there, but has no room for it now."""
+    client, other = hosts.clients
+    server = Server(client)
+    real, failures = hosts.upstream.agroup_add, []
+
+    async def fail_once(group: str, channel: str) -> None:
+        if not failures:
+            failures.append(group)
+            raise LayerUnavailable("our inbox is full")
+        await real(group, channel)
+
+    monkeypatch.setattr(hosts.upstream, "agroup_add", fail_once)
+    await client.agroup_add("g", "s1!1")
+    await other.asend_group("g", {})
+    assert (await server.next(GroupFrame)).group == "g"
+    assert failures == ["g"]
+    assert hosts.joined.is_up
+    await hosts.end()
+
+
+async def test_what_an_upstream_says_of_its_line_is_heard(hosts: Hosts, caplog: pytest.LogCaptureFixture) -> None:
+    client, other = hosts.clients
+    server = Server(client)
+    await client.agroup_add("g", "s1!1")
+    owners = hosts.shared.broker.owners
+    inbox = owners.by_prefix(hosts.joined.name)
+    assert inbox
+    hosts.shared.locked.run(owners.tell, inbox, Severed())
+    await await_until(lambda: "the upstream is back" in caplog.messages, "the hub to miss it, and to find it again")
+    hosts.shared.locked.run(owners.directory.clear)
+    hosts.shared.locked.run(owners.tell, inbox, Renewed())
+    await await_until(lambda: owners.directory.members("g"), "the group to be announced")
+    await other.asend_group("g", {})
+    assert (await server.next(GroupFrame)).group == "g"
     await hosts.end()

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from fairway.broker.effects import Add, Ask, Discard, Envelope, Frame, GroupFrame, OwnerGone, Renewed, Send
+from fairway.broker.effects import Add, Ask, Discard, Envelope, Frame, GroupFrame, OwnerGone, Refused, Renewed, Send
+from fairway.broker.outward import ForwardSubmit
 from fairway.errors import ChannelFull, LayerUnavailable
 from fairway.layers.codec import encode_message
 from tests.support.joined import Hosts, Server
@@ -101,6 +102,33 @@ async def test_an_owner_hears_that_the_upstream_has_forgotten_its_messages(hosts
     assert not any(isinstance(item, Renewed) for item in server.inbox.drain())
     hosts.shared.locked.run(hosts.shared.broker.owners.tell, mirror, Renewed())
     await server.next(Renewed)
+    await hosts.end()
+
+
+async def test_an_upstream_that_has_forgotten_hears_again_who_is_slow(hosts: Hosts) -> None:
+    client, _ = hosts.clients
+    server = Server(client)
+    server.inbox.congest("s1!1")
+    owners = hosts.shared.broker.owners
+    inbox = owners.by_prefix("s1!")
+    assert inbox
+    await await_until(lambda: inbox.marks, "the upstream to hear of it")
+    inbox.marks.clear()
+    hosts.shared.locked.run(owners.tell, inbox, Renewed())
+    await await_until(lambda: inbox.marks, "the upstream to hear of it again")
+    await hosts.end()
+
+
+async def test_a_message_for_an_upstream_that_has_just_gone_is_refused(hosts: Hosts) -> None:
+    """Its server sends the client away, in place of letting it wait for nobody."""
+    client, _ = hosts.clients
+    server = Server(client)
+    mirrors = hosts.joined.owners
+    owner = next(iter(mirrors._mirrors))
+    mirrors._mirrors[owner].inbox = None
+    envelope = Envelope("s1!1.0", "websocket.receive", "s1!1", 0)
+    hosts.joined.loop.call_soon_threadsafe(mirrors.submit, ForwardSubmit(owner, envelope, b""))
+    assert await server.next(Refused) == Refused("s1!1", 0, "websocket.receive", "capacity")
     await hosts.end()
 
 

@@ -162,3 +162,13 @@ async def test_a_paused_session_fetches_nothing(hosts: Hosts) -> None:
     rival = other.reader(["numbers"])
     assert await rival.areceive(10)
     await hosts.end()
+
+
+async def test_the_reader_of_one_requests_body_is_known_elsewhere_only_if_it_lasts(hosts: Hosts) -> None:
+    client, other = hosts.clients
+    short, long = client.reader(["http.request.body?1"]), client.reader(["http.request.body?2"])
+    short.close()
+    await other.asend("http.request.body?2", {"n": 1})
+    assert await long.areceive(10)
+    assert len(hosts.upstream.readers) == 1
+    await hosts.end()
