@@ -7,7 +7,7 @@ a commit sends to other shards is published first, under ids by which a repeat i
 
 Bottom up: `lua/` the broker's commands; `scripts` makes scripts of them; `shards` says what lives where; `entries`
 turns stream entries into items and deliveries; `commands` describes calls of scripts; `operations` and `overview` are
-the verbs that take several of those, as generators without I/O. `address` and `nodes` reach Redis. `line` carries
-commands and reads what comes, for `sessions`, `reader` and `layer`, which workers use; `inbox` does so on an event
-loop, for servers.
+the verbs that take several of those, as generators without I/O. `address` and `nodes` reach Redis. `link` holds the
+connections of a time, and `line` carries commands and reads what comes, for `sessions`, `reader` and `layer`, which
+workers use; `inbox` does so on an event loop, for servers.
 """

@@ -13,7 +13,8 @@ from fairway.broker.effects import Delivery
 from fairway.layers.redis.calls import Calls, give_up_on_error
 from fairway.layers.redis.clock import Clock
 from fairway.layers.redis.commands import Command, Commands
-from fairway.layers.redis.line import RedisLine, Request
+from fairway.layers.redis.line import RedisLine
+from fairway.layers.redis.link import Request
 from fairway.layers.redis.operations import Steps
 from fairway.layers.redis.overview import clean_up, move_dead
 from fairway.layers.redis.sessions import Sessions

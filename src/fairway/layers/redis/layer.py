@@ -25,7 +25,8 @@ from fairway.layers.redis.calls import ANSWER_TIMEOUT, Asking, Calls, Publishing
 from fairway.layers.redis.clock import Clock
 from fairway.layers.redis.commands import SILENCE, Commands
 from fairway.layers.redis.inbox import RedisInbox
-from fairway.layers.redis.line import Callbacks, RedisLine, Request
+from fairway.layers.redis.line import Callbacks, RedisLine
+from fairway.layers.redis.link import Request
 from fairway.layers.redis.nodes import Nodes
 from fairway.layers.redis.operations import Steps
 from fairway.layers.redis.reader import RedisReader

@@ -1,14 +1,11 @@
-"""A process's connections to Redis as one line: commands out, replies and stream entries in. `turns` decides who reads.
+"""A process's way to Redis: commands out, replies and stream entries in. `turns` decides who reads.
 
-For each server there is a pipe for commands and, beside it, the mail. When one connection breaks the line is lost as a
-whole: what was held is another's, and all begins anew on new connections.
+What is connected at a time is a `Link`. When one of its connections breaks the line is lost as a whole: what was held
+is another's, and all begins anew on new connections.
 """
 
 import asyncio
-import contextlib
 import logging
-import select
-import socket
 import threading
 import time
 from collections import deque
@@ -19,79 +16,38 @@ from msgspec import Struct
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
-from fairway.layers.redis.address import Kind, Node
+from fairway.layers.redis.answers import Answers, OnAnswer
 from fairway.layers.redis.commands import Command
-from fairway.layers.redis.mail import Mail, OnEntry
+from fairway.layers.redis.link import Link, Request
+from fairway.layers.redis.mail import OnEntry
 from fairway.layers.redis.nodes import Nodes
 from fairway.layers.redis.operations import Await
-from fairway.layers.redis.pipe import OnReply, Pipe
+from fairway.layers.redis.pipe import Pipe
 from fairway.layers.redis.scripts import scripts
 from fairway.layers.redis.shards import Shards
 from fairway.layers.redis.troubles import Trouble, trouble
-from fairway.layers.redis.wire import ReplyError, pack, unavailable
+from fairway.layers.redis.wire import ReplyError, pack
 
 logger = logging.getLogger("fairway.layer")
 
-CONNECT_TIMEOUT = 2.0
 STEADY = 5.0
 """Seconds that connections have to last for Redis to be called back, once they have broken in less."""
 
-EARLY = 1_000
-"""Answers that are kept though nobody waits for them yet; the oldest goes first."""
-
 OnResult = Callable[[Any], None]
-
-
-class Request(Struct, gc=False):
-    """A command ready to be sent."""
-
-    shard: str
-    data: bytes
-    on_reply: OnReply
 
 
 class Callbacks(Struct, frozen=True):
     """What a line tells whoever it belongs to."""
 
     made: Callable[[], None]
-    """There are new connections; nothing else is written to them before this has returned."""
+    """There are new connections. Other threads may write to them already: what is not to come first is kept back by
+    whoever is called."""
     lost: Callable[[], None]
     """The line has broken; in any thread, and before it is made again."""
     due: Callable[[str, float], None]
     """In a shard something is due in so many seconds."""
     losses: Callable[[list[bytes]], None]
     """A script wants the log to tell this."""
-
-
-class _Link:
-    """The connections to all servers at a time."""
-
-    def __init__(self) -> None:
-        self.pipes: dict[Node, Pipe] = {}
-        self.mails: dict[str, Mail] = {}
-        """Shard, in a Cluster; "" where one `XREAD` may name them all -> its streams."""
-        self.poll = select.poll()
-        self.ends: dict[int, Pipe | Mail] = {}
-        self.homes: dict[str, Node] = {}
-        """Shard -> server."""
-        self.opening = threading.Lock()
-
-    def add(self, end: Pipe | Mail) -> None:
-        """Read one more connection."""
-        number = end.wire.socket.fileno()
-        self.ends[number] = end
-        self.poll.register(number, select.POLLIN)
-
-    def hang_up(self) -> None:
-        """Wake whoever waits here. The sockets are closed later: their numbers are used again."""
-        for end in self.ends.values():
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(end.wire.socket, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Let go of the sockets."""
-        for end in self.ends.values():
-            end.close()
 
 
 class RedisLine:
@@ -119,7 +75,7 @@ class RedisLine:
         self.arrived: list[Any] = []
         """What has come since the last `read`."""
         self._tell = tell
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._is_away = False
         self._away_since = 0.0
         self._attempts = 0
@@ -138,9 +94,8 @@ class RedisLine:
         self._posting = threading.Lock()
         self._posted: deque[tuple[list[Request], int]] = deque()
         self._closing = threading.Event()
-        self._answers: dict[tuple[str, str], OnResult] = {}
-        self._early: dict[tuple[str, str], bytes] = {}
-        self._stale: list[_Link] = []
+        self._answers = Answers()
+        self._stale: list[Link] = []
         if self.closed:
             self._closing.set()
 
@@ -198,14 +153,12 @@ class RedisLine:
         self._stale.clear()
         if time.monotonic() < self._not_before:
             raise LayerUnavailable(self._failure)
-        link = _Link()
+        link = Link(self.nodes, self.shards, self.lose)
         try:
             if self.generation or not self.nodes.masters:
                 self.nodes.refresh()
-            for node in self.nodes.masters:
-                self._meet(link, node)
+            link.open()
         except LayerUnavailable as error:
-            link.close()
             self._failure = str(error)
             self._away_since = self._away_since or time.monotonic()
             raise
@@ -223,20 +176,7 @@ class RedisLine:
         self._is_away = False
         logger.warning("Redis at %s is back", self.nodes.address)
 
-    def _meet(self, link: _Link, node: Node) -> None:
-        wire = self.nodes.connect(node, timeout=CONNECT_TIMEOUT)
-        try:
-            loads = [pack("SCRIPT", "LOAD", script.source) for script in scripts().values()]
-            for reply in wire.ask(*loads, timeout=CONNECT_TIMEOUT):
-                if isinstance(reply, ReplyError):
-                    raise unavailable(node, f"does not take our scripts: {reply}")
-        except LayerUnavailable:
-            wire.close()
-            raise
-        pipe = link.pipes[node] = Pipe(wire, lambda reason: self.lose(link, reason))
-        link.add(pipe)
-
-    def lose(self, link: "_Link | None", reason: str) -> None:
+    def lose(self, link: Link | None, reason: str) -> None:
         """Give the connections up, unless that has been done."""
         if link is None or self._link is not link:
             return
@@ -253,7 +193,6 @@ class RedisLine:
             link.hang_up()
             self._stale.append(link)
             self._answers.clear()
-            self._early.clear()
             self._tell.lost()
         if is_news:
             logger.warning("%s: trying again until it is back", reason)
@@ -278,10 +217,9 @@ class RedisLine:
             return
         if self._is_away and now - self._made_at > STEADY:
             self._tell_back()
-        for end in tuple(link.ends.values()):
-            if end.is_silent(now):
-                self.lose(link, f"Redis at {end.wire.node} gives no answer")
-                return
+        node = link.silent(now)
+        if node:
+            self.lose(link, f"Redis at {node} gives no answer")
 
     def pause(self, seconds: float) -> bool:
         """Wait before the next attempt; return True when the line was closed meanwhile."""
@@ -354,8 +292,8 @@ class RedisLine:
                 self._posting.release()
 
     def send_soon(self, requests: Sequence[Request]) -> None:
-        """Send the next step of an operation: only over the connections on which the one before was answered."""
-        self._send(requests, self.generation)
+        """Send the next step of an operation, and wait for nobody."""
+        self._send(requests, 0)
 
     def _send(self, requests: Sequence[Request], generation: int) -> Sequence[Pipe]:
         link = self._link
@@ -363,120 +301,61 @@ class RedisLine:
             msg = f"there is no connection to Redis at {self.nodes.address}"
             raise LineLost(msg)
         try:
-            if len(link.pipes) == 1:
-                (pipe,) = link.pipes.values()
-                pipe.send(b"".join([request.data for request in requests]), [request.on_reply for request in requests])
-                return (pipe,)
-            parts: dict[Node, list[Request]] = {}
-            for request in requests:
-                parts.setdefault(self._home(link, request.shard), []).append(request)
-            for node, part in parts.items():
-                link.pipes[node].send(b"".join([one.data for one in part]), [one.on_reply for one in part])
-            return [link.pipes[node] for node in parts]
-        except (LayerUnavailable, KeyError) as error:
+            return link.send(requests)
+        except LayerUnavailable as error:
             self.lose(link, str(error))
             raise LineLost(str(error)) from error
-
-    def _home(self, link: _Link, shard: str) -> Node:
-        node = link.homes.get(shard)
-        if node is None:
-            node = link.homes[shard] = self.nodes.node_of(self.shards.base(shard))
-        return node
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def watch(self, shard: str, key: str, on_entry: OnEntry) -> None:
         """Read a stream of a shard from its beginning, for as long as these connections last."""
-        link = self._link
-        if link is None:
-            return
-        try:
-            mail = self._mail(link, shard)
-            if mail.watch(key, on_entry):
-                self._unblock(link, shard, mail)
-        except LayerUnavailable as error:
-            self.lose(link, str(error))
-
-    def _mail(self, link: _Link, shard: str) -> Mail:
-        """Return what reads the streams of a shard. In a Cluster one `XREAD` may not name two slots."""
-        name = shard if self.nodes.address.kind is Kind.CLUSTER else ""
-        with link.opening:
-            mail = link.mails.get(name)
-            if mail is None:
-                wire = self.nodes.connect(self._home(link, shard), timeout=CONNECT_TIMEOUT)
-                try:
-                    mail = link.mails[name] = Mail(wire, CONNECT_TIMEOUT)
-                except LayerUnavailable:
-                    wire.close()
-                    raise
-                link.add(mail)
-                self.nudge()  # the thread that reads does not know it yet
-        return mail
-
-    def _unblock(self, link: _Link, shard: str, mail: Mail) -> None:
-        """End an `XREAD` early; again while it has not reached the server, since it goes over another connection."""
-
-        def look(reply: Any) -> None:
-            if reply == 0 and mail.is_stale:
-                self._unblock(link, shard, mail)
-
-        link.pipes[self._home(link, shard)].send(pack("CLIENT", "UNBLOCK", mail.client_id), [look])
+        self._with_link(lambda link: link.watch(shard, key, on_entry))
 
     def unwatch(self, shard: str, key: str) -> None:
         """Read a stream no more."""
-        link = self._link
-        if link is None:
-            return
-        name = shard if self.nodes.address.kind is Kind.CLUSTER else ""
-        mail = link.mails.get(name)
-        if mail:
-            mail.forget(key)
-
-    def await_answer(self, awaited: Await, on_answer: OnResult) -> None:
-        """Wait for the answer that a shard, or an owner, gives to a token."""
-        shard, number = awaited.shard, awaited.token.rpartition("/")[2]
-        if (shard, number) in self._early:
-            on_answer(self._early.pop((shard, number)))
-            return
-        self._answers[shard, number] = on_answer
-
-        def take(entry: bytes, fields: Sequence[bytes]) -> None:
-            del entry
-            for place in range(0, len(fields), 2):
-                self._answered((shard, fields[place].decode()), fields[place + 1])
-
-        self.watch(shard, self.shards.key(shard, f"a:{self.client}"), take)
-
-    def _answered(self, token: tuple[str, str], answer: bytes) -> None:
-        on_answer = self._answers.pop(token, None)
-        if on_answer:
-            on_answer(answer)
-            return
-        # It overtook, over the other connection, the reply that there is something to wait for; or nobody waits.
-        self._early[token] = answer
-        if len(self._early) > EARLY:
-            del self._early[next(iter(self._early))]
-
-    def read(self, timeout: float | None) -> list[Any]:
-        """Return what has come, waiting for the next; nothing when the time is over, or the line broke."""
-        link = self._link
-        if link is None:
-            return []
-        if not self.arrived:
-            try:
-                ready = link.poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
-                for number, _ in ready:
-                    link.ends[number].receive()
-            except (LayerUnavailable, OSError) as error:
-                self.lose(link, str(error))
-        arrived, self.arrived = self.arrived, []
-        return arrived
+        self._with_link(lambda link: link.unwatch(shard, key))
 
     def nudge(self) -> None:
         """Have Redis send something, so that the thread that reads looks up."""
+        self._with_link(Link.nudge)
+
+    def _with_link(self, act: Callable[[Link], None]) -> None:
         link = self._link
         if link is not None:
             try:
-                next(iter(link.pipes.values())).send(pack("PING"), [None])
+                act(link)
             except LayerUnavailable as error:
                 self.lose(link, str(error))
+
+    def await_answer(self, awaited: Await, on_answer: OnAnswer) -> None:
+        """Wait for the answer that a shard, or an owner, gives to a token."""
+        shard = awaited.shard
+
+        def take(entry: bytes, fields: Sequence[bytes]) -> None:
+            del entry
+            self._answers.take(shard, fields)
+
+        if self._answers.expect(awaited, on_answer):
+            self.watch(shard, self.shards.key(shard, f"a:{self.client}"), take)
+
+    def forget_answer(self, awaited: Await) -> None:
+        """Nobody waits for this answer any more."""
+        self._answers.forget(awaited)
+
+    def read(self, timeout: float | None, generation: int | None = None) -> list[Any]:
+        """Return what has come, waiting for the next; nothing when the time is over, or the line broke."""
+        link = self._link
+        if link is None or generation not in (None, self.generation):
+            return []  # who leads does not know of the new connections, and would drop what comes over them
+        if not self.arrived:
+            try:
+                link.receive(timeout)
+            except (LayerUnavailable, OSError) as error:
+                self.lose(link, str(error))
+            except Exception as error:
+                # Nothing that was read goes under in silence: what is held comes again, at most as often as it may.
+                logger.exception("what Redis at %s sent cannot be understood", self.nodes.address)
+                self.lose(link, f"Redis at {self.nodes.address} sent what cannot be understood ({error})")
+        arrived, self.arrived = self.arrived, []
+        return arrived
