@@ -39,6 +39,7 @@ from fairway.names import random_part
 from fairway.server.config import ServerConfig
 from fairway.server.deadlines import Deadlines
 from fairway.server.fanout import Fanout, Member
+from fairway.server.gaps import Gaps
 from fairway.server.underway import Answering, Entry, after, renew, without
 
 logger = logging.getLogger("fairway.server")
@@ -88,6 +89,7 @@ class Gateway:
         self.loop = loop
         self.deadlines = Deadlines(loop)
         self.trouble = ""
+        self.gaps = Gaps()
         """Why the layer cannot be reached; empty while it can."""
         self._streams: dict[str, Stream] = {}
         self._underway: dict[str, Entry] = {}
@@ -301,12 +303,14 @@ class Gateway:
 
     def _severed(self, item: Severed) -> None:  # noqa: ARG002
         self._attempt = 0
+        self.gaps.begin(self.loop.time())
         self.trouble = "the layer's broker is away; messages wait for it"
 
     def _renewed(self, item: Renewed) -> None:  # noqa: ARG002
         """Make ourselves known to a broker that has never heard of us, and send what is not done once more."""
         self._attempt = 1
         self.trouble = ""
+        self.gaps.end(self.loop.time())
         groups = self.fanout.renew()
         if groups:
             self.inbox.announce(groups)

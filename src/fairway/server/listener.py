@@ -136,6 +136,7 @@ class Server:
             "connections": {kind: kinds[kind] for kind in ("http", "websocket", "pending")},
             "unsent_bytes": sum(connection.unsent() for connection in roster.connections),
             "groups": len(roster.gateway.fanout),
+            "gaps": {"count": roster.gateway.gaps.count, "seconds": round(roster.gateway.gaps.seconds, 3)},
             "requests": roster.requests,
             "handshakes": roster.handshakes,
             "turned_away": dict(roster.turned_away),

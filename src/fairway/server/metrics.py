@@ -25,6 +25,8 @@ METRICS = (
     Metric("fairway_draining", "gauge", "1 while the server drains.", ("draining",)),
     Metric("fairway_connections", "gauge", "Open connections by what they carry.", ("connections",), "kind"),
     Metric("fairway_groups", "gauge", "Groups with members here.", ("groups",)),
+    Metric("fairway_gaps_total", "counter", "How often groups were announced again.", ("gaps", "count")),
+    Metric("fairway_gap_seconds_total", "counter", "Seconds without a layer.", ("gaps", "seconds")),
     Metric("fairway_unsent_bytes", "gauge", "Bytes that wait for slow clients.", ("unsent_bytes",)),
     Metric("fairway_requests_total", "counter", "HTTP requests begun.", ("requests",)),
     Metric("fairway_handshakes_total", "counter", "WebSocket handshakes begun.", ("handshakes",)),
