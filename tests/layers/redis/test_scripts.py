@@ -397,6 +397,31 @@ def test_a_message_that_was_refused_is_no_repeat(desk: RedisDesk) -> None:
 # --- owners -----------------------------------------------------------------------------------------------------------
 
 
+def test_an_owner_that_owns_again_finds_what_it_has_not_read(desk: RedisDesk) -> None:
+    """Twice, if need be: it may not have heard that it came through."""
+    owner = desk.owner(incarnation="me.1")
+    desk.submit(owner)
+    desk.commit(desk.read(desk.session("w", demand=1))[0], Send("s1!c1", b"answer"))
+    for incarnation in ("me.2", "me.3"):
+        desk.owner(incarnation=incarnation)
+        assert desk.items() == [Frame("s1!c1", b"answer"), Done("s1!c1", 0)]
+    desk.owner(incarnation="another.1")
+    assert desk.items() == []
+
+
+def test_what_ends_after_its_owner_owns_again_is_not_taken_once_more(desk: RedisDesk) -> None:
+    """What the owner sends again may cross its end on the way."""
+    session = desk.session("w", demand=2)
+    owner = desk.owner(incarnation="me.1")
+    desk.submit(owner, order=0)
+    (delivery,) = desk.read(session)
+    owner = desk.owner(incarnation="me.2")
+    desk.commit(delivery)
+    desk.submit(owner, order=0, attempt=2)
+    desk.submit(owner, order=1, attempt=2)  # of this Redis has not heard before
+    assert [(one.envelope.order, one.envelope.attempt) for one in desk.read(session)] == [(0, 1), (1, 2)]
+
+
 def test_another_incarnation_takes_over(desk: RedisDesk) -> None:
     old = desk.owner()
     desk.submit(old, order=0)

@@ -238,10 +238,13 @@ class Line(Writing):
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def read(self, timeout: float | None) -> list[Any]:
-        """Return the frames that have come, waiting for the next; none when the time is over, or the line broke."""
+    def read(self, timeout: float | None, generation: int | None = None) -> list[Any]:
+        """Return the frames that have come, waiting for the next; none when the time is over, or the line broke.
+
+        With a generation, also none when there is another connection by now: it takes a caller that knows of it.
+        """
         link = self._link
-        if link is None:
+        if link is None or generation not in (None, self.generation):
             return []
         if link.early:
             early, link.early = link.early, []

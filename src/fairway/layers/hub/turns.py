@@ -125,7 +125,7 @@ class Turns:
         frames: list[Any] = []
         generation = self.line.generation
         try:
-            frames = self.line.read(timeout)
+            frames = self.line.read(timeout, generation)
         finally:
             with self.mutex:
                 self.is_attended = False

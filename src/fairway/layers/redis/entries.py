@@ -155,6 +155,12 @@ def size_of(fields: Sequence[bytes]) -> int:
     return size
 
 
+def place_of(entry: bytes) -> tuple[int, int]:
+    """Return the place of an entry in its stream, as its id tells it."""
+    time, _, number = entry.partition(b"-")
+    return int(time), int(number)
+
+
 def fields_of(effect: Send | SaveState | Grant) -> tuple[list[str | bytes], int]:
     """Return an effect for a connection as fields and values, and the bytes that count."""
     if isinstance(effect, Send):

@@ -87,6 +87,7 @@ class RedisInbox(Inbox):
         if self._closed:
             in_thread(Parting(self.layer, self.prefixes, lines).run)
             return
+        self.put(items_left(lines.left))
         tenure = self._begin(lines)
         if tenure.is_over:  # already
             return
@@ -96,7 +97,7 @@ class RedisInbox(Inbox):
                 tenure.leave(group, generation, partial(self._left, group, generation))
         else:
             self._leaving.clear()
-        self.put([*items_left(lines.left), Renewed()])
+        self.put([Renewed()])
         if not lines.is_known and self.layer.on_renewed:
             self.layer.on_renewed()
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from fairway.errors import LayerUnavailable
 from fairway.layers.redis.address import Node
 from fairway.layers.redis.commands import Command, Commands
+from fairway.layers.redis.entries import place_of, size_of
 from fairway.layers.redis.inbox_line import pack_call
 from fairway.layers.redis.nodes import Nodes
 from fairway.layers.redis.scripts import scripts
@@ -74,6 +75,8 @@ class Lines:
         incarnation: what we are known as.
         nodes: where each shard is, and each alias.
         left: the entries that had come before, and were not read.
+        position: the id of the last one that had come, read or not.
+        unacked: how many there are, read or not, since they are not acknowledged, and their size.
         is_known: whether Redis had kept what it knows of us.
         results: what the scripts of the opening said, with the shard of each.
     """
@@ -84,6 +87,8 @@ class Lines:
         self.wires: dict[Node, Wire] = {}
         self.mail: Wire | None = None
         self.left: list[tuple[bytes, list[bytes]]] = []
+        self.position = b"0-0"
+        self.unacked = 0, 0
         self.is_known = False
         self.results: list[tuple[str, Reply]] = []
 
@@ -91,6 +96,13 @@ class Lines:
         """Return the connection for reading."""
         assert self.mail  # noqa: S101
         return self.mail
+
+    def take_over(self, entries: Sequence[tuple[bytes, list[bytes]]], position: str) -> None:
+        """Go on with what lies in the inbox, where the last lines have read it up to a position."""
+        if entries:
+            self.left = [entry for entry in entries if place_of(entry[0]) > place_of(position.encode())]
+            self.position = entries[-1][0]
+            self.unacked = len(entries), sum(size_of(fields) for _, fields in entries)
 
     def close(self) -> None:
         """Hang up."""
@@ -175,18 +187,18 @@ class _Opening:
         self._lines.is_known = True  # perhaps by a try of which we have not heard that it came through
 
     def _own(self, ownership: Ownership) -> None:
-        """Own the prefixes; what had come for us before is read in the same step, since it is dropped by that."""
+        """Own the prefixes. What had come for us stays, and is read in the same step: it is older than the rest."""
         shard = self._prefixes[0]
         own = self._commands.own(self._lines.incarnation, self._prefixes)
         if not self._lines.is_known:
             self._call([own])
             return
-        left = pack("XRANGE", self._shards.key(shard, "in"), f"({ownership.position}", "+")
+        left = pack("XRANGE", self._shards.key(shard, "in"), "-", "+")
         steps = [pack("MULTI"), left, pack_call(self._shards, own), pack("EXEC")]
         entries, reply = self._ask(shard, *steps)[-1]
         for part in (entries, reply):
             self._check(part, self._lines.nodes[shard])
-        self._lines.left = entries
+        self._lines.take_over(entries, ownership.position)
         self._lines.results.append((shard, reply))
 
     def _call(self, commands: Iterable[Command]) -> None:

@@ -109,11 +109,15 @@ class Tenure:
         self._home = self._command_lines[lines.nodes[shard]]
         key = self._shards.key(shard, "in")
         self._mail = MailLine(self._loop, lines.take_mail(), key, self._take_entries, owner.severed)
+        self._mail.position = lines.position
+        self.arrivals.unacked, self.arrivals.unacked_bytes = lines.unacked
 
     def begin(self) -> None:
         """Read, and give signs of life."""
         every = min(SIGN_EVERY, self._commands.silence / 1000 * SIGNS)
         self._timers["sign"] = self._loop.call_later(every, self._sign, every)
+        if self.arrivals.unacked:
+            self._timers["ack"] = self._loop.call_later(ACK_WITHIN, self._ack)
         self._mail.read()
         for shard, reply in self.lines.results:
             self._take_result(shard, None, reply)

@@ -7,14 +7,18 @@ reader would take is told to each shard: what comes beyond that is given back li
 import itertools
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from fairway.broker.effects import Delivery
 from fairway.layers.redis.commands import Command, Commands, Lease
-from fairway.layers.redis.entries import delivery_of
+from fairway.layers.redis.entries import delivery_of, place_of
 from fairway.layers.redis.shards import ROOT
 from fairway.names import owner_prefix
 from fairway.wire.hub import Demand, Open, Release
+
+ORPHANS = 1_000
+"""Sessions of lost lines that are remembered; the oldest end by themselves, when they have given no sign for long."""
 
 
 class _Seat:
@@ -51,12 +55,16 @@ class Sessions:
         self.is_paused = False
         self.name = ""
         self._seats: dict[str, _Seat] = {}
+        self._orphans: dict[tuple[str, str], None] = {}
+        """Shard and name of sessions of lost lines: they are read by nobody, and taken for living until they are closed
+        or their time is over."""
         self._leases: dict[int, Lease] = {}
         self.begin()
 
     def begin(self) -> None:
         """Begin anew: with a new name, without any session, and holding nothing."""
         with self._lock:
+            self._orphans.update(dict.fromkeys((shard, self.name) for shard in self._seats))
             self.name = secrets.token_hex(6)
             self._seats = {}
             self._leases = {}
@@ -99,6 +107,16 @@ class Sessions:
                 return None
         return self._commands.end(shard, self.name, "close")
 
+    def orphans(self) -> list[tuple[Command, Callable[[], object]]]:
+        """Return what closes the sessions of lost lines, each with what is to be called once it is closed."""
+        with self._lock:
+            while len(self._orphans) > ORPHANS:
+                del self._orphans[next(iter(self._orphans))]
+            return [
+                (self._commands.end(shard, name, "close"), partial(self._orphans.pop, (shard, name), None))
+                for shard, name in self._orphans
+            ]
+
     def end(self, verb: str) -> list[Command]:
         """Return what pauses or closes all sessions."""
         self.is_paused = True
@@ -113,21 +131,23 @@ class Sessions:
         with self._lock:
             for shard, entries in zip(shards, held, strict=True):
                 last = self._seats[shard].last if shard in self._seats else (0, 0)
-                late = [entry.decode() for entry in entries if _place(entry) > last]
+                late = [entry.decode() for entry in entries if place_of(entry) > last]
                 if late:
                     commands.append(self._commands.release(shard, self.name, late))
         return commands
 
     # --- deliveries --------------------------------------------------------------------------------------------------
 
-    def deliver(self, shard: str, entry: bytes, fields: Sequence[bytes]) -> Delivery:
-        """Return the delivery of an entry, under a receipt of our own."""
+    def deliver(self, lease: Lease, fields: Sequence[bytes]) -> Delivery | None:
+        """Return the delivery of an entry, under a receipt of our own; None for one of a session that is over."""
         with self._lock:
+            if lease.session != self.name:
+                return None
             receipt = next(self._receipts)
-            self._leases[receipt] = Lease(shard, self.name, entry.decode())
-            seat = self._seats.get(shard)
+            self._leases[receipt] = lease
+            seat = self._seats.get(lease.shard)
             if seat:
-                seat.last = _place(entry)
+                seat.last = place_of(entry)
                 if self._is_exact:
                     self._demand = max(0, self._demand - 1)
                     seat.asked = max(0, seat.asked - 1)
@@ -182,9 +202,3 @@ class Sessions:
                 if shard in self._seats and not self._is_exact:
                     self._seats[shard].owed += len(ones)
         return [self._commands.release(shard, self.name, ones) for shard, ones in entries.items()]
-
-
-def _place(entry: bytes) -> tuple[int, int]:
-    """Return the place of an entry in its stream."""
-    time, _, number = entry.partition(b"-")
-    return int(time), int(number)

@@ -144,8 +144,8 @@ function verbs.flush()
   for _, sid in ipairs(call('ZRANGE', B .. ':alive', 0, -1)) do call('XTRIM', B .. ':s:' .. sid, 'MAXLEN', 0) end
   call('XTRIM', B .. ':in', 'MAXLEN', 0)
   for _, name in ipairs({
-    'queues', 'sizes', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words', 'dead', 'groups', 'members',
-    'asked',
+    'queues', 'sizes', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'known', 'words', 'dead', 'groups',
+    'members', 'asked',
   }) do
     call('DEL', B .. ':' .. name)
   end
@@ -167,8 +167,8 @@ function verbs.erase()
   local is_empty = state[OWNER] == '' and state[HELD] + state[WORDS] == 0
   if not is_empty or call('EXISTS', B .. ':alive', B .. ':wills', B .. ':dead') > 0 then return 0 end
   for _, name in ipairs({
-    'state', 'in', 'queues', 'sizes', 'places', 'crowd', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'words',
-    'asked', 'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'turns', 'alive',
+    'state', 'in', 'queues', 'sizes', 'places', 'crowd', 'due', 'later', 'once', 'seen', 'seen-before', 'busy', 'known',
+    'words', 'asked', 'marks', 'wills', 'orders', 'prefixes', 'pins', 'sessions', 'turns', 'alive',
   }) do
     call('DEL', B .. ':' .. name)
   end

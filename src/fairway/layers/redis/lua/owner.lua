@@ -1,6 +1,7 @@
 --@ base state limits
 -- The owner of this shard. 2: verb, 3: its incarnation, then what the verb takes:
--- 'own': ms without a sign after which it is dead, and its prefixes; 'resign'; 'sign': ms; 'ack': last entry that was
+-- 'own': ms without a sign after which it is dead, and its prefixes: an owner that has owned this before, as its name
+-- up to the last dot says, keeps what is in its inbox; 'resign'; 'sign': ms; 'ack': last entry that was
 -- read, how many, their bytes; 'mark': channel, 'c' (congested), 'd' (departed) or ''; 'answer': token, answer;
 -- 'will': channel, body without the value of its last key, order, state; no body takes it back
 -- Result: 'ok', or 'gone' when somebody else, or nobody, owns this shard.
@@ -40,6 +41,8 @@ if verbs[verb] then
   if state[CROWD] == 0 then return finish('ok') end
 end
 
+local function name_of(owner) return string.match(owner, '^(.+)%.') end
+
 --@ answers inbox queues crowd endings sessions departures
 if verb == 'mark' then
   admit('i:' .. arg[4])
@@ -48,7 +51,10 @@ elseif verb == 'ack' then
 elseif verb == 'answer' then
   if call('SREM', B .. ':asked', arg[4]) == 1 then settle(arg[4], arg[5]) end
 elseif verb == 'own' then
-  let_go()
+  -- Who owns again reads on where it was: it may never hear that this was done, and has to do it once more.
+  let_go(name_of(incarnation) and name_of(incarnation) == name_of(state[OWNER]))
+  -- What is here now ends under its eyes. It is dropped when it is sent again, even if it has ended by then.
+  call('COPY', B .. ':busy', B .. ':known')
   call('DEL', B .. ':wills', B .. ':orders', B .. ':words')
   set(WORDS, 0)
   set(OWNER, incarnation)

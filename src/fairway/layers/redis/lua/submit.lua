@@ -18,7 +18,8 @@ end
 
 for at = 3, #arg, 12 do
   local name, reply, order, id, will = arg[at], arg[at + 3], arg[at + 4], arg[at + 5], arg[at + 8]
-  if id ~= '' and arg[at + 7] == '1' and call('HEXISTS', B .. ':busy', id) == 1 then
+  local is_again = id ~= '' and arg[at + 7] == '1'
+  if is_again and call('HEXISTS', B .. ':known', id) + call('HEXISTS', B .. ':busy', id) > 0 then
     count(REPEATS, 1)
   else
     if will == 'e' then
