@@ -7,12 +7,12 @@ every process with a reader reads.
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-from fairway.broker.effects import Delivery
 from fairway.layers.redis.calls import Calls, give_up_on_error
 from fairway.layers.redis.clock import Clock
-from fairway.layers.redis.commands import Command, Commands
+from fairway.layers.redis.commands import Command, Commands, Lease
 from fairway.layers.redis.line import RedisLine
 from fairway.layers.redis.link import Request
 from fairway.layers.redis.operations import Steps
@@ -79,9 +79,10 @@ class Attendance:
 
     def reopening(self, sessions: Sessions) -> list[Request]:
         """End what a reader had over a lost line, and open it anew; return what is to be sent. `watch_all` follows."""
-        ended = [self._line.request(command, self._ended) for command in sessions.end("close")]
-        sessions.is_paused = False
         sessions.begin()
+        ended = [
+            self._line.request(command, partial(self._orphan_ended, forget)) for command, forget in sessions.orphans()
+        ]
         opened = [sessions.open(shard) for shard in dict.fromkeys([*sessions.home_shards(), *self._servers])]
         return [*ended, *(self._line.request(command) for command in opened if command)]
 
@@ -96,9 +97,12 @@ class Attendance:
     def _watch(self, sessions: Sessions, shard: str) -> None:
         """Take the deliveries of a session as they come."""
 
+        name = sessions.name
+
         def take(entry: bytes, fields: Sequence[bytes]) -> None:
-            delivery: Delivery = sessions.deliver(shard, entry, fields)
-            self._line.arrived.append(Delivered(sessions.number, delivery))
+            delivery = sessions.deliver(Lease(shard, name, entry.decode()), fields)
+            if delivery:
+                self._line.arrived.append(Delivered(sessions.number, delivery))
 
         self._line.watch(shard, sessions.stream(shard), take)
 
@@ -132,6 +136,11 @@ class Attendance:
         for shard in sessions.shards:
             self._line.unwatch(shard, sessions.stream(shard))
         return [self._line.request(command, self._ended) for command in sessions.end("close")]
+
+    def _orphan_ended(self, forget: Callable[[], object], result: Any) -> None:
+        give_up_on_error(result)
+        forget()
+        self._ended(result)
 
     def _ended(self, result: Any) -> None:
         """A session has ended: what its prefixes have left in groups goes."""

@@ -4,9 +4,10 @@ Taking deliveries, giving them back and stopping are the hub reader's. What diff
 that concerns one shard only is written and forgotten; one that concerns others takes several steps, and is waited for.
 """
 
+import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairway.broker.effects import Delivery, Effect, Ending, Send
@@ -46,6 +47,11 @@ class RedisReader(LocalReader):
         self._commits = 0
         """Commits of several steps that have begun."""
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it takes no deliveries any more."""
+        return self._stopped
+
     def _requests(self, frame: Frame) -> list[Any]:
         return self._redis.requests(self.sessions, frame)
 
@@ -71,7 +77,9 @@ class RedisReader(LocalReader):
             if single:
                 await self._redis.line.awrite(single, generation)
             else:
-                await self._redis.calls.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+                await _to_the_end(
+                    self._redis.calls.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
+                )
         except LineLost as error:
             raise _gone(delivery) from error
 
@@ -139,6 +147,18 @@ class RedisReader(LocalReader):
             await self._redis.calls.arun(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
             raise _gone(delivery) from error
+
+
+async def _to_the_end(commit: Coroutine[Any, Any, None]) -> None:
+    """Await a commit of several steps. Cancelled in the middle it is let through first: half of it is out already."""
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it
+        raise
 
 
 def _check_committed(result: Any) -> None:
