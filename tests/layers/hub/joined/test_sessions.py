@@ -1,13 +1,15 @@
 """Workers on other hosts: idle ones fetch what nobody reads where it is, and a host that dies loses nothing."""
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fairway.broker.effects import Abandoned, Done, Ending, Envelope, Frame, Policy, Send
 from fairway.errors import ChannelGone, LayerUnavailable
-from fairway.layers.base import Inbox
+from fairway.layers.base import Inbox, Reader
 from fairway.layers.codec import encode_message
 from tests.support.joined import Hosts, Server, SharedLayer
 from tests.support.waiting import await_until
@@ -171,4 +173,47 @@ async def test_the_reader_of_one_requests_body_is_known_elsewhere_only_if_it_las
     await other.asend("http.request.body?2", {"n": 1})
     assert await long.areceive(10)
     assert len(hosts.upstream.readers) == 1
+    await hosts.end()
+
+
+async def test_a_session_that_ends_while_its_reader_is_opened_leaves_none_behind(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = hosts.clients
+    begun, go_on = threading.Event(), threading.Event()
+    real = hosts.upstream.reader
+
+    def slow(channels: Sequence[str]) -> Reader:
+        begun.set()
+        assert go_on.wait(10)
+        return real(channels)
+
+    monkeypatch.setattr(hosts.upstream, "reader", slow)
+    reader = client.reader(["numbers"])
+    await await_until(begun.is_set, "the reader to be opened")
+    reader.close()
+    await await_until(lambda: not hosts.hubs[0].layer.statistics().sessions, "the session to end")
+    go_on.set()
+    await await_until(lambda: hosts.upstream.readers, "the reader at the upstream")
+    await await_until(lambda: not hosts.shared.statistics().sessions, "its end")
+    await hosts.end()
+
+
+async def test_what_fails_keeps_nothing_else_from_being_done(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, other = hosts.clients
+    reader = client.reader(["numbers"])
+    await other.asend("numbers", {"n": 1})
+    delivery = await reader.areceive(10)
+    assert delivery
+
+    async def fail(*_args: object) -> None:
+        raise ValueError("a layer that is wrong")
+
+    monkeypatch.setattr(hosts.upstream.readers[0], "acommit", fail)
+    await reader.acommit(delivery)
+    reader.close()
+    await await_until(lambda: not hosts.shared.statistics().sessions, "the reader at the upstream to end")
+    assert "a message of the upstream's could not be ended" in caplog.messages
     await hosts.end()

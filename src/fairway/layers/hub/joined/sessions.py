@@ -40,7 +40,6 @@ GONE_COUNT = 10_000
 PAUSE = 0.1
 """Seconds after a reader has ended by itself, before it is opened again."""
 
-
 SHORT = 0.05
 """Seconds that a reader of one request's body has to last before it is worth while to make it known elsewhere."""
 
@@ -78,6 +77,7 @@ class SessionMirror:
                 delivery = await self._interruptible(self._receive(self._reader))
             except LayerUnavailable as error:
                 upstream.note_away(error)
+                await asyncio.sleep(PAUSE)
                 continue
             if delivery:
                 await self._lodge(self._reader, delivery)
@@ -93,6 +93,9 @@ class SessionMirror:
 
     async def _interruptible(self, wait: Coroutine[Any, Any, T]) -> T | None:
         """Wait for something that `_stop` may interrupt: never while a message is in our hands."""
+        if self._is_paused:  # meanwhile
+            wait.close()
+            return None
         self._wait = task = asyncio.ensure_future(wait)
         try:
             return await task
@@ -148,6 +151,8 @@ class SessionMirror:
                 self._upstream.note_away(error)
             except DeliveryLost:
                 logger.info("a message of the upstream's was given to another meanwhile: nothing is published")
+            except Exception:  # what follows has to be done all the same
+                logger.exception("a message of the upstream's could not be ended")
             finally:
                 self._work.popleft()
         self.working = None

@@ -33,7 +33,7 @@ from fairway.broker.outward import (
     SessionPaused,
     Withdrawn,
 )
-from fairway.errors import LayerUnavailable
+from fairway.errors import FairwayError, LayerUnavailable
 from fairway.layers.base import Layer, UpstreamStatistics
 from fairway.layers.hub.joined.answers import Answers
 from fairway.layers.hub.joined.forwarding import Forwarding
@@ -236,7 +236,7 @@ class Upstream:
                 self.members.open()
                 self.owners.open()
                 break
-            except (LayerUnavailable, TimeoutError) as again:
+            except (FairwayError, TimeoutError, OSError) as again:
                 if str(again) != str(error) and not self._has_met:
                     logger.warning("the upstream cannot be reached: %s", again)
                     error = LayerUnavailable(str(again))
