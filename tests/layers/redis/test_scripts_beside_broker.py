@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from fairway.broker.inbox import Mark
 from fairway.broker.wills import Will
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
 from fairway.layers.redis import operations
+from fairway.layers.redis.entries import Header
 from fairway.layers.redis.scripts import scripts
 from fairway.limits import ChannelRule
 from tests.support.brokers import Desk
@@ -250,8 +252,10 @@ class Pair:
                 made.append(SaveState(channel, {"k": value}))
             else:
                 made.append(Grant(channel, value))
-        if pure.envelope.order < 0:  # it may not be a connection's: what is sent goes out last
-            made.sort(key=lambda effect: isinstance(effect, Send))
+        # What an inbox holds is memory of the broker, so it comes after what needs memory.
+        made.sort(key=lambda effect: effect.channel in CONNECTIONS)
+        if pure.envelope.order < 0:  # it may not be a connection's: what is sent to one goes out last
+            made.sort(key=lambda effect: isinstance(effect, Send) and effect.channel in CONNECTIONS)
         commit = self.desk.broker.commit
         found = outcome(self.desk.do, commit, session, pure.receipt, made, ending, self.now, more)
         lease = self.redis.leases[scripted.receipt]
@@ -352,7 +356,7 @@ class Pair:
         if pure:
             place = index % len(pure)
             name, also = pure[place].envelope.id, scripted[place][2]
-            header = operations._header(also)
+            header = msgspec.convert(msgspec.msgpack.decode(also), Header)
             broker = self.desk.broker
             if drops:
                 gone = self.desk.do(broker.drop_dead, [name])
@@ -388,8 +392,9 @@ class Pair:
     def do_die(self) -> None:
         """The server dies, and another one with its prefixes comes later."""
         inbox = self.desk.owners.by_number(self.owner)
-        if inbox is None:
+        if inbox is None or self.has_died:  # twice the same connections do not live
             return
+        self.has_died = True
         wills = dict(inbox.wills)
         self.desk.do(self.desk.owners.close, self.owner)
         self.desk.do(self.desk.broker.carry_out, wills)

@@ -12,16 +12,15 @@ if call('XDEL', stream, entry) == 0 then return finish('lost') end
 count(COMMITTED, 1)
 
 local last = 13 + arg[13]
-local fields = {}
+local fields, in_bytes = {}, tonumber(arg[12])
 for at = 14, last do
   fields[#fields + 1] = arg[at]
   if #fields >= 1000 and #fields % 2 == 0 and arg[at + 1] ~= 'b' then -- what belongs to a body stays beside it
-    tell(fields, 0)
-    fields = {}
+    tell(fields, in_bytes)
+    fields, in_bytes = {}, 0
   end
 end
-local in_bytes = tonumber(arg[12])
-if #fields > 0 then tell(fields, in_bytes) elseif in_bytes > 0 then count(IN_BYTES, in_bytes) end
+if #fields > 0 then tell(fields, in_bytes) end
 
 local function be_done()
   count(HELD, -size)
@@ -75,6 +74,6 @@ if ending == 'done' then
 else
   come_later()
 end
-admit_if_freed()
 if more > 0 then feed(sid, call('HINCRBY', B .. ':sessions', sid, more * PLACE)) end
+admit_if_freed()
 return finish('ok')

@@ -86,11 +86,14 @@ local function feed(sid, value)
   local demand = math.floor(value / PLACE)
   if demand <= 0 or state[WAITING] == 0 then return end
   local names = call('LRANGE', B .. ':c:' .. sid, 0, -1)
+  if #names == 0 then return end
+  local has_any = call('SMISMEMBER', B .. ':queues', unpack(names))
   local turn = tonumber(call('HGET', B .. ':turns', sid)) or 0
   local missed = 0
   while demand > 0 and missed < #names do
-    local name = names[turn % #names + 1]
-    local expires, header, kept, body = dequeue(name)
+    local at = turn % #names + 1
+    local name, expires, header, kept, body = names[at], nil, nil, nil, nil
+    if has_any[at] == 1 then expires, header, kept, body = dequeue(name) end
     turn = turn + 1
     if expires then
       missed = 0
