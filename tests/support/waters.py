@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from fairway.errors import DeliveryLost, LayerUnavailable
 from fairway.layers.codec import decode_message
@@ -50,7 +51,7 @@ class Jobs:
         self.reader = self.there.reader(["done"], window=32)
         self.threads = [threading.Thread(target=work) for work in (self.send, self.read)]
 
-    def __enter__(self) -> "Jobs":
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         return self
@@ -112,7 +113,7 @@ class Voyage:
         self.jobs: Jobs
         self.swarm: Swarm
 
-    def __enter__(self) -> "Voyage":
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as life:
             self._start(life)
             self._life = life.pop_all()
