@@ -11,8 +11,11 @@ wire        WebSocket bytes of the client's side, by hand
 client      raw sockets: opening a thousand of them, reading one of them
 loads       the closed loops: fan-out and echo
 crowd       a fan-out whose sockets are those of another process, because they are so many
+messages    messages through a layer alone, driven from here
+post        the processes that send and receive them
 views       HTTP: wrk asks a Django view
 occasions   what happens once in a while: a server starts, a worker is killed
+restarts    Redis is killed under live sockets, and comes back empty
 profile     where the time goes, by room of the house
 exercise    one shape on one contender, from opening the sockets to a sample of numbers; idle memory
 runner      rounds and turns

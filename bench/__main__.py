@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import machine
-from bench.contenders import CONTENDERS, Contender, FairwayHub
+from bench.contenders import CONTENDERS, Contender, FairwayHub, FairwayJoined, FairwayRedis
 from bench.errors import BenchError
 from bench.occasions import watch_occasions
 from bench.plan import FAMILIES, HTTP, SHAPES, Shape
@@ -29,13 +29,15 @@ from bench.runner import Runner
 OTHER_FILES = 400  # What is open beside the sockets to the contenders.
 OCCASIONS = "occasions"
 PROFILE_FILE = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
+PORTRAYED = (FairwayHub, FairwayJoined, FairwayRedis)
 PROFILED = ("rate-100", "http", "http-default")
 
 DESCRIPTION = """\
-Measure Fairway (in one process, and as server and worker process with the hub between them) beside the floor (a bare
-uvloop loop that only writes frames) and Channels 4 (under uvicorn and under Daphne, each with a Redis of its own and
-the pub/sub layer); for HTTP beside gunicorn (gthread), granian (WSGI), uvicorn and Daphne. Contenders take turns, half
-a second each; what is printed are medians over the rounds with their range.
+Measure Fairway (in one process, as server and worker process with the hub between them, with hubs joined through Redis,
+and with Redis alone) beside the floor (a bare uvloop loop that only writes frames) and Channels 4 (under uvicorn and
+under Daphne, each with a Redis of its own and the pub/sub layer, under uvicorn also with the core layer); for HTTP
+beside gunicorn (gthread), granian (WSGI), uvicorn and Daphne. Contenders take turns, half a second each; what is
+printed are medians over the rounds with their range.
 
   fanout   1,000 sockets: one group with 100-byte and with 4 KiB messages, 100 groups of 10, and clients that offer
            permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
@@ -46,7 +48,10 @@ a second each; what is printed are medians over the rounds with their range.
   http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.
   memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered, and over 15,000.
   crowd    fan-out to 15,000 sockets.
-  occasions  how fast a killed worker's message runs again; how fast `fairway serve` is ready, and its memory then.
+  message  through the Redis layer alone, from one process to another, beside both layers of channels_redis.
+  servers-1, servers-2, servers-4  group sends to members on so many servers.
+  occasions  how fast a killed worker's message runs again; how fast `fairway serve` is ready, and its memory then; how
+           long group sends miss somebody after Redis has come back empty.
 
 CPU is user plus system time of all server-side processes, Redis included, from the operating system. But for rate,
 servers are pinned to one core and the client to another, where it spins (wrk does not). Every message is counted and a
@@ -58,7 +63,7 @@ examples:
   python -m bench --only echo --contenders fairway,uvicorn    three rounds of one family on two contenders
   python -m bench --shapes fanout-100,echo-100 --rounds 5
   python -m bench --profile                                   where the time of the hub goes, by room and function
-  python -m bench --json bench.json --write-results           the full run (about 15 minutes), kept in RESULTS.md
+  python -m bench --json bench.json --write-results           the full run (about half an hour), kept in RESULTS.md
 
 Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, and wrk for HTTP. What is
 missing is left out, aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the
@@ -133,7 +138,8 @@ def _run(options: argparse.Namespace) -> int:
 def _profile(options: argparse.Namespace, folder: Path) -> int:
     """Print where the time goes, on all cores; the stacks stay in the folder."""
     shapes = [shape for shape in SHAPES if shape.key in (options.shapes or PROFILED)]
-    contender = FairwayHub(folder / FairwayHub.key)
+    kind = next((kind for kind in PORTRAYED if options.contenders == [kind.key]), FairwayHub)
+    contender = kind(folder / kind.key)
     if reason := contender.missing():
         raise BenchError(reason)
     _say(f"{len(shapes)} shapes; logs and stacks in {folder}")
@@ -247,7 +253,10 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="short loops and 500 idle sockets: to see that it works, not to quote"
     )
     parser.add_argument(
-        "--profile", action="store_true", help="measure nothing; show where the time of fairway-hub goes, with py-spy"
+        "--profile",
+        action="store_true",
+        help="measure nothing; show with py-spy where the time of fairway-hub goes, or with --contenders that of "
+        "fairway-redis or fairway-joined",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round of every row there")
     parser.add_argument(

@@ -12,8 +12,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 
 from bench import wire
 from bench.errors import BenchError
@@ -134,23 +135,24 @@ class Poller:
 
 @contextmanager
 def connections(
-    port: int, paths: list[str], *, offer_deflate: bool = False, cookie: str = ""
+    ports: Sequence[int], paths: list[str], *, offer_deflate: bool = False, cookie: str = ""
 ) -> Iterator[list[Connection]]:
-    """Open one WebSocket per path; close them all, politely while there is time, at the end."""
+    """Open one WebSocket per path, to the ports in turn; close them all, politely while there is time, at the end."""
     opened: list[Connection] = []
+    places = list(zip(cycle(ports), paths))
     try:
         for start in range(0, len(paths), BATCH):
-            opened += _open_batch(port, paths[start : start + BATCH], offer_deflate=offer_deflate, cookie=cookie)
+            opened += _open_batch(places[start : start + BATCH], offer_deflate=offer_deflate, cookie=cookie)
         yield opened
     finally:
         _close(opened)
 
 
-def _open_batch(port: int, paths: list[str], *, offer_deflate: bool, cookie: str) -> list[Connection]:
+def _open_batch(places: list[tuple[int, str]], *, offer_deflate: bool, cookie: str) -> list[Connection]:
     started: list[tuple[socket.socket, bytes]] = []
     opened: list[Connection] = []
     try:
-        for path in paths:
+        for port, path in places:
             key = base64.b64encode(os.urandom(16))
             sock = socket.create_connection(("127.0.0.1", port), timeout=HANDSHAKE_TIMEOUT)
             started.append((sock, key))

@@ -25,11 +25,11 @@ class RemoteLoad:
 
     deflated = False
 
-    def __init__(self, shape: Shape, port: int) -> None:
+    def __init__(self, shape: Shape, ports: list[int]) -> None:
         """Open the sockets."""
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_drive, args=(theirs, shape, port), daemon=True)
+        self._process = context.Process(target=_drive, args=(theirs, shape, ports), daemon=True)
         self._process.start()
         theirs.close()
         self.idle = 0.0
@@ -74,10 +74,10 @@ class RemoteLoad:
         return answer
 
 
-def _drive(pipe: Pipe, shape: Shape, port: int) -> None:
+def _drive(pipe: Pipe, shape: Shape, ports: list[int]) -> None:
     """Do in the other process what is asked, until it is closed."""
     try:
-        with connections(port, paths(shape)) as opened, closing(FanOut(shape, opened)) as load:
+        with connections(ports, paths(shape)) as opened, closing(FanOut(shape, opened)) as load:
             pipe.send(None)
             while True:
                 what, arguments = pipe.recv()

@@ -64,14 +64,14 @@ class Sample:
 class Exercise:
     """One shape put on one running contender: opened and warmed up, then driven slice by slice."""
 
-    def __init__(self, shape: Shape, port: int, accounts: Accounts, *, cookie: str = "") -> None:
+    def __init__(self, shape: Shape, ports: list[int], accounts: Accounts, *, cookie: str = "") -> None:
         """Open the sockets and warm the contender up."""
         self._shape = shape
         self._accounts = accounts
         self._latencies = array("d")
         self._sample = Sample(units=0)
         with ExitStack() as stack:
-            self._load = stack.enter_context(_load(shape, port, cookie if shape.json else ""))
+            self._load = stack.enter_context(_load(shape, ports, cookie if shape.json else ""))
             with steady():
                 self._load.run(WARM_UP)
             accounts.settle()
@@ -113,30 +113,30 @@ class Exercise:
 
 
 @contextmanager
-def _load(shape: Shape, port: int, cookie: str) -> Iterator[Load | RemoteLoad]:
+def _load(shape: Shape, ports: list[int], cookie: str) -> Iterator[Load | RemoteLoad]:
     """Open the sockets of a shape and put its load on them."""
     if shape.family == "crowd":
-        with closing(RemoteLoad(shape, port)) as remote:
+        with closing(RemoteLoad(shape, ports)) as remote:
             yield remote
         return
-    kind = FanOut if shape.family == "fanout" else Echo
+    kind = FanOut if shape.path.startswith("/fanout/") else Echo
     with (
-        connections(port, paths(shape), offer_deflate=shape.deflate, cookie=cookie) as opened,
+        connections(ports, paths(shape), offer_deflate=shape.deflate, cookie=cookie) as opened,
         closing(kind(shape, opened)) as load,
     ):
         yield load
 
 
-def measure_memory(shape: Shape, port: int, accounts: Accounts) -> Sample:
+def measure_memory(shape: Shape, ports: list[int], accounts: Accounts) -> Sample:
     """Measure what idle sockets add to the memory of a freshly started contender."""
     every = paths(shape)
     # What a server loads or caches with its first connections is not the price of one more.
-    with connections(port, every[:50], offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+    with connections(ports, every[:50], offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
         load.run(0)
     accounts.settle()
     time.sleep(0.2)
     before = accounts.memory()
-    with connections(port, every, offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
+    with connections(ports, every, offer_deflate=shape.deflate) as opened, closing(FanOut(shape, opened)) as load:
         accounts.settle()
         time.sleep(0.2)
         used = accounts.memory() - before

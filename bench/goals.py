@@ -18,6 +18,10 @@ HUB_ECHO_SHARE = 0.25
 HUB_RATE = 4.0
 HTTP_SHARE = 0.75
 IDLE_BYTES = 8 * 1024
+JOINED_ECHO = 1.1
+REDIS_ECHO = 1.5
+GROUP_FACTOR = 10.0
+MESSAGE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ def judge(results: Results) -> list[Verdict]:
         *_slow(results),
         *_http(results),
         *_crowd(results),
+        *_layer(results),
+        *_hosts(results),
         *_occasions(results),
         *_fanout(results),
         *_echo(results),
@@ -81,6 +87,30 @@ def _crowd(results: Results) -> Iterator[Verdict]:
     if ratio := results.ratio("fanout-crowd", "fairway-hub", "floor"):
         goal = f"hub, fan-out to the crowd: at most {FLOOR_FACTOR:g} times the floor's CPU"
         yield Verdict(goal, f"{ratio.median:.2f} times", ratio.median <= FLOOR_FACTOR)
+
+
+def _layer(results: Results) -> Iterator[Verdict]:
+    """Messages through Redis, beside the core layer of channels_redis."""
+    if ratio := results.ratio("message-1k", "layer-fairway", "layer-core"):
+        goal = f"Redis layer, a message of 1 KiB: at most {MESSAGE_SHARE:.0%} of the CPU of channels_redis, core"
+        yield Verdict(goal, f"{ratio.median:.0%}", ratio.median <= MESSAGE_SHARE)
+    row = next((row for row in results.rows if row.shape.key == "message-10m"), None)
+    if row:
+        goal = "Redis layer: a message of 10 MiB passes, and one above the limit raises MessageTooLarge"
+        yield Verdict(goal, "it does not" if row.errors else "it does", not row.errors)
+
+
+def _hosts(results: Results) -> Iterator[Verdict]:
+    """Several hosts: groups, and what an echo costs when Redis is there."""
+    for ours, other in product(("fairway-redis", "fairway-joined"), ("uvicorn", "uvicorn-core")):
+        if ratio := results.ratio("group-1000-on-2", other, ours):
+            goal = f"{ours}, group-1000-on-2: at least {GROUP_FACTOR:g} times less CPU than Channels 4, {other}"
+            yield Verdict(goal, f"{ratio.median:.1f} times less", ratio.median >= GROUP_FACTOR)
+    factors = (("fairway-joined", "fairway-hub", JOINED_ECHO), ("fairway-redis", "uvicorn", REDIS_ECHO))
+    for shape, (ours, other, factor) in product(("echo-100", "rate-100"), factors):
+        if ratio := results.ratio(shape, ours, other):
+            goal = f"{ours}, {shape}: at most {factor:g} times the CPU of {other}"
+            yield Verdict(goal, f"{ratio.median:.2f} times", ratio.median <= factor)
 
 
 def _occasions(results: Results) -> Iterator[Verdict]:

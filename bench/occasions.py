@@ -1,4 +1,4 @@
-"""What happens once in a while and is no load: a server starts, a worker is killed.
+"""What happens once in a while and is no load: a server starts, a worker is killed, Redis comes back empty.
 
 Each is tried several times with real processes on all cores; what counts is the median.
 """
@@ -18,15 +18,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.client import connections
-from bench.contenders import FairwayHub, Running
+from bench.contenders import FairwayHub, FairwayJoined, FairwayRedis, Running
 from bench.contenders.base import free_port
 from bench.errors import BenchError
 from bench.plan import HOLD_SOCKET
 from bench.processes import Process
+from bench.restarts import SOCKETS, restarts
 from bench.wire import TEXT, masked_frame
 
 TIMEOUT = 20.0
-KILLS, STARTS = 15, 10
+KILLS, STARTS, RESTARTS = 15, 10, 7
 QUICK = 3
 
 
@@ -51,29 +52,41 @@ class Occasion:
         return asdict(self)
 
 
+Happening = Callable[[FairwayHub, int], Iterator[tuple[float, ...]]]
+
+
 def watch_occasions(contender: FairwayHub, say: Callable[[str], None], *, quick: bool) -> list[Occasion]:
     """Let everything happen; what fails is there with its error."""
-    killed = Occasion("killed-worker", "killed worker: until its message runs again", "ms", 100)
-    ready = Occasion("serve-ready", "fairway serve: from its start until it is ready", "ms", 500)
-    resident = Occasion("serve-resident", "fairway serve: resident memory when idle", "MiB", 60)
-    for occasions, happen in (((ready, resident), _starts), ((killed,), _kills)):
+    found = []
+    for occasions, happen, count in _occasions_of(contender):
         try:
-            for values in happen(contender, QUICK if quick else STARTS if occasions[0] is ready else KILLS):
+            for values in happen(contender, QUICK if quick else count):
                 for occasion, value in zip(occasions, values, strict=True):
                     occasion.values.append(value)
         except (BenchError, OSError, ValueError) as error:
             for occasion in occasions:
                 occasion.error = str(error)
         for occasion in occasions:
-            found = f"{occasion.median:.1f} {occasion.unit}" if occasion.values else ""
-            say(f"{occasion.title}: {occasion.error or found}")
-    return [killed, ready, resident]
+            say(f"{occasion.title}: {occasion.error or f'{occasion.median:.1f} {occasion.unit}'}")
+        found += occasions
+    return found
+
+
+def _occasions_of(contender: FairwayHub) -> list[tuple[list[Occasion], Happening, int]]:
+    """Return what happens to a contender: what is found each time, what makes it happen, and how often it does."""
+    if isinstance(contender, FairwayRedis | FairwayJoined):
+        title = f"{contender.key}, Redis restarted empty under {SOCKETS:,} sockets: until a group send reaches all"
+        return [([Occasion(f"restart-{contender.key}", title, "ms", 2_000)], restarts, RESTARTS)]
+    killed = Occasion("killed-worker", "killed worker: until its message runs again", "ms", 100)
+    ready = Occasion("serve-ready", "fairway serve: from its start until it is ready", "ms", 500)
+    resident = Occasion("serve-resident", "fairway serve: resident memory when idle", "MiB", 60)
+    return [([killed], _kills, KILLS), ([ready, resident], _starts, STARTS)]
 
 
 def _starts(contender: FairwayHub, count: int) -> Iterator[tuple[float, float]]:
     """Start the interface server alone; yield the milliseconds until it was ready, and its MiB then."""
     for _ in range(count):
-        running = Running(free_port())
+        running = Running([free_port()])
         with _readiness() as (descriptor, wait_ready):
             try:
                 began = time.monotonic()
@@ -89,7 +102,7 @@ def _starts(contender: FairwayHub, count: int) -> Iterator[tuple[float, float]]:
 
 def _kills(contender: FairwayHub, count: int) -> Iterator[tuple[float]]:
     """Kill the one of two workers that holds a message; yield the milliseconds until the other has begun it."""
-    running = Running(free_port())
+    running = Running([free_port()])
     with ExitStack() as stack:
         pipes = stack.enter_context(ExitStack())
         stack.callback(running.stop)
@@ -101,7 +114,7 @@ def _kills(contender: FairwayHub, count: int) -> Iterator[tuple[float]]:
         contender.start_server(running, running.port)
         workers = [_ready_worker(contender, running, number, pipes) for number in range(2)]
         for number in range(count):
-            with connections(running.port, ["/hold/"]) as [client]:
+            with connections(running.ports, ["/hold/"]) as [client]:
                 client.send(masked_frame(TEXT, b"hold this"))
                 pid, _ = _begun(reports, attempt=1)
                 victim = next(worker for worker in workers if worker.pid == pid)

@@ -10,13 +10,29 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cache
+from typing import Literal, get_args
 
-Family = Literal["fanout", "echo", "rate", "http", "http-default", "memory", "crowd"]
-FAMILIES: tuple[Family, ...] = ("fanout", "echo", "rate", "http", "http-default", "memory", "crowd")
+Family = Literal[
+    "fanout",
+    "echo",
+    "rate",
+    "http",
+    "http-default",
+    "memory",
+    "crowd",
+    "message",
+    "servers-1",
+    "servers-2",
+    "servers-4",
+]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 # Who takes part, by the keys of the contenders.
 SOCKETS = ("floor", "fairway", "fairway-hub", "uvicorn", "daphne")
+HOSTS = (*SOCKETS, "fairway-joined", "fairway-redis")
+LAYERS = ("layer-fairway", "layer-core", "layer-pubsub")
+SPREAD = ("fairway-joined", "fairway-redis", "uvicorn", "uvicorn-core")
 DJANGO = ("fairway", "fairway-hub", "uvicorn", "daphne")
 VIEWS = ("fairway-hub", "gunicorn", "granian", "uvicorn", "daphne")
 CROWD = ("floor", "fairway-hub")
@@ -26,7 +42,10 @@ CROWD = ("floor", "fairway-hub")
 VARIANTS = 64
 
 SMALL, LARGE = 100, 4096
+KIB, MIB = 1024, 1024 * 1024
+HUGE, TOO_LARGE = 10 * MIB, 16 * MIB  # Of messages through the layer: one that passes, and one above the limit.
 
+SERVERS = "BENCH_SERVERS"  # How many servers there shall be; it is in the environment of what is started.
 VIEW_BODY = b"ok"  # What the view says.
 HOLD_SOCKET = "hold.sock"  # Where a worker that holds a message says so.
 SLOW_SECONDS = 0.2  # What the slow consumer takes for a message; the floor and the Django projects read it here.
@@ -55,6 +74,7 @@ class Shape:
     json: bool = False
     slow_sockets: int = 0
     slow_path: str = "/slow/"
+    refuses: bool = False  # A message above the limit is tried, too.
 
     @property
     def unit(self) -> str:
@@ -87,13 +107,53 @@ _UNITS: dict[Family, str] = {
     "http-default": "request",
     "memory": "connection",
     "crowd": "delivery",
+    "message": "message",
+    "servers-1": "delivery",
+    "servers-2": "delivery",
+    "servers-4": "delivery",
 }
 _QUICK_SOCKETS: dict[Family, int] = {"memory": 500, "crowd": 2000}
 
 
+def servers(family: Family) -> int:
+    """Return how many servers a contender has in a family."""
+    return int(family.removeprefix("servers-")) if family.startswith("servers-") else 1
+
+
 def environment(family: Family) -> dict[str, str]:
     """Return what the servers of a family have in their environment; the settings of the projects read it."""
-    return {"BENCH_MIDDLEWARE": "default"} if family == "http-default" else {}
+    middleware = {"BENCH_MIDDLEWARE": "default"} if family == "http-default" else {}
+    return {SERVERS: str(servers(family)), **middleware}
+
+
+def _through_layer(name: str, text: str, size: int) -> Shape:
+    return Shape(
+        key=f"message-{name}",
+        title=f"message through the layer: {text}",
+        family="message",
+        path="",
+        sockets=0,
+        size=size,
+        seconds=1.5,
+        contenders=LAYERS if size < HUGE else LAYERS[:1],
+        refuses=size == HUGE,
+    )
+
+
+def _group_send(family: Family, members: int, size: int = SMALL) -> Shape:
+    count = servers(family)
+    return Shape(
+        key=f"group-{members}-on-{count}{'-4k' if size == LARGE else ''}",
+        title=f"group send: {members:,} members on {count} server{'s' if count > 1 else ''}, "
+        + ("4 KiB" if size == LARGE else f"{size} B"),
+        family=family,
+        path="/fanout/{group}/",
+        sockets=members,
+        size=size,
+        seconds=1.0,
+        # One client may not have open what four times 5,000 sockets take.
+        contenders=SPREAD if members < 5000 else SPREAD[:3],
+    )
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -141,6 +201,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=1,
         seconds=1.5,
+        contenders=HOSTS,
     ),
     Shape(
         key="echo-100",
@@ -149,6 +210,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         seconds=2.0,
+        contenders=HOSTS,
     ),
     Shape(
         key="echo-user-100",
@@ -196,6 +258,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         seconds=2.0,
+        contenders=HOSTS,
     ),
     Shape(
         key="rate-user-100",
@@ -270,6 +333,16 @@ SHAPES: tuple[Shape, ...] = (
         seconds=3.0,
         contenders=CROWD,
     ),
+    _through_layer("100", "100 B", 100),
+    _through_layer("1k", "1 KiB", KIB),
+    _through_layer("64k", "64 KiB", 64 * KIB),
+    _through_layer("10m", "10 MiB", HUGE),
+    _group_send("servers-1", 1000),
+    _group_send("servers-2", 100),
+    _group_send("servers-2", 1000),
+    _group_send("servers-2", 1000, LARGE),
+    _group_send("servers-2", 5000),
+    _group_send("servers-4", 1000),
 )
 
 
@@ -319,6 +392,12 @@ def payloads(shape: Shape) -> list[bytes]:
     """Return the messages of a shape: `VARIANTS` different texts of exactly its size, the same in every run."""
     build = _json_text if shape.json or shape.size > SMALL else _plain_text
     return [build(number, shape.size) for number in range(VARIANTS)]
+
+
+@cache
+def message_text(size: int) -> str:
+    """Return the text of a message through the layer."""
+    return _plain_text(size, size).decode("ascii")
 
 
 def _plain_text(number: int, size: int) -> bytes:

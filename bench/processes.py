@@ -74,6 +74,11 @@ class Process:
         self._signal(signal.SIGKILL)
         self._popen.wait(STOP_TIMEOUT)
 
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self._signal(signal.SIGKILL)
+        self._popen.wait(STOP_TIMEOUT)
+
     def _signal(self, number: int) -> None:
         # The group may outlive its first process, so it is signalled whether that has ended or not.
         with suppress(ProcessLookupError, PermissionError):

@@ -38,7 +38,13 @@ PATIENCE = 60.0
 # Which room a file belongs to; the first that matches counts.
 ROOMS = (
     ("fairway/wire/hub.py", "hub: frames"),
+    ("fairway/layers/hub/joined/", "joined hubs: upstream"),
     ("fairway/layers/hub/", "hub: lines, calls, sessions"),
+    ("fairway/layers/redis/inbox", "Redis: inboxes"),
+    ("fairway/layers/redis/commands.py", "Redis: commands and entries"),
+    ("fairway/layers/redis/entries.py", "Redis: commands and entries"),
+    ("fairway/layers/redis/wire.py", "Redis: wire"),
+    ("fairway/layers/redis/", "Redis: line, sessions, operations"),
     ("fairway/wire/", "wire: HTTP and WebSocket"),
     ("fairway/server/gateway.py", "gateway"),
     ("fairway/server/", "server: connections, gate, fan-out"),
@@ -49,6 +55,7 @@ ROOMS = (
     ("django/", "Django"),
     ("bench/", "the consumer or view"),
 )
+REDIS = "Redis itself"
 LOOP = "event loop, threads, the rest of Python"
 SYSTEM = "system calls"
 _FRAME = re.compile(r"^(?P<name>.+) \((?P<file>[^()]+\.py):\d+\)$")
@@ -112,13 +119,16 @@ def _portraits(contender: FairwayHub, shape: Shape, running: Running, spy: str) 
     if shape.family in HTTP:
         exercise = HttpExercise(shape, running.port, accounts)
     else:
-        exercise = Exercise(shape, running.port, accounts, cookie=running.cookie)
+        exercise = Exercise(shape, running.ports, accounts, cookie=running.cookie)
     try:
         for process in running.processes:
             user, system = _cost(process, contender.folder, exercise)
             portrait = Portrait(process.name, user * 1e6, system * 1e6)
-            for stack, count in _look(process, contender.folder, exercise, spy):
-                portrait.add(stack, count)
+            if process.name.endswith(" redis"):
+                portrait.rooms[REDIS] = 1
+            else:
+                for stack, count in _look(process, contender.folder, exercise, spy):
+                    portrait.add(stack, count)
             yield portrait
     finally:
         exercise.close()
@@ -189,13 +199,13 @@ def _ticks(pid: int) -> tuple[int, int]:
 
 
 def _table(portraits: list[Portrait]) -> str:
-    order = [*(room for _, room in ROOMS), LOOP]
+    order = [*dict.fromkeys(room for _, room in ROOMS), REDIS, LOOP]
     columns = [portrait.microseconds(portrait.rooms) for portrait in portraits]
     lines = [[room, *(column.get(room, 0.0) for column in columns)] for room in order]
     lines.append([SYSTEM, *(portrait.system for portrait in portraits)])
     lines.append(["together", *(portrait.user + portrait.system for portrait in portraits)])
     names = [portrait.name.rpartition(" ")[2] for portrait in portraits]
-    text = [f"| room | {' | '.join(names)} | both |", "| --- |" + " ---: |" * (len(names) + 1)]
+    text = [f"| room | {' | '.join(names)} | all |", "| --- |" + " ---: |" * (len(names) + 1)]
     for room, *values in lines:
         if any(values):
             text.append(f"| {room} | {' | '.join(f'{value:.1f}' for value in values)} | {sum(values):.1f} |")

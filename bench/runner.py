@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from bench.contenders import Contender, Running
 from bench.errors import BenchError
 from bench.exercise import Exercise, Sample, measure_memory
+from bench.messages import MessageExercise
 from bench.plan import FAMILIES, HTTP, Family, Shape, environment
 from bench.processes import affinity
 from bench.results import Results, Row
@@ -104,11 +105,11 @@ class Runner:
         row = self._rows[shape.key, contender.key]
         with self._failures(number, row, contender, running):
             server = _started(running[contender.key])
-            self._keep(number, row, measure_memory(shape, server.port, server.accounts()))
+            self._keep(number, row, measure_memory(shape, server.ports, server.accounts()))
 
     def _turns(self, number: int, shape: Shape, running: dict[str, Running | str]) -> None:
         """Drive the shape on all contenders in turns; whoever fails is out of this round of it."""
-        exercises: dict[str, Exercise | HttpExercise] = {}
+        exercises: dict[str, Exercise | HttpExercise | MessageExercise] = {}
         contenders = self._order(number, [shape])
         try:
             for contender in contenders:
@@ -136,7 +137,7 @@ class Runner:
         row: Row,
         contender: Contender,
         running: dict[str, Running | str],
-        exercises: dict[str, Exercise | HttpExercise] | None = None,
+        exercises: dict[str, Exercise | HttpExercise | MessageExercise] | None = None,
     ) -> Iterator[None]:
         """Turn what goes wrong for one contender into a note in its row; start it anew, its state is unknown."""
         try:
@@ -169,13 +170,15 @@ def _started(server: Running | str) -> Running:
     return server
 
 
-def _exercise(shape: Shape, server: Running) -> Exercise | HttpExercise:
+def _exercise(shape: Shape, server: Running) -> Exercise | HttpExercise | MessageExercise:
+    if shape.family == "message":
+        return MessageExercise(shape, server.ends, server.accounts())
     if shape.family in HTTP:
         return HttpExercise(shape, server.port, server.accounts())
-    return Exercise(shape, server.port, server.accounts(), cookie=server.cookie)
+    return Exercise(shape, server.ports, server.accounts(), cookie=server.cookie)
 
 
-def _close(exercise: Exercise | HttpExercise, key: str, say: Callable[[str], None]) -> None:
+def _close(exercise: Exercise | HttpExercise | MessageExercise, key: str, say: Callable[[str], None]) -> None:
     try:
         exercise.close()
     except (BenchError, OSError) as error:

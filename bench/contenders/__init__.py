@@ -1,19 +1,26 @@
 """Who is measured. Each contender says what it needs and which commands start it."""
 
 from bench.contenders.base import Contender, Running
-from bench.contenders.channels4 import ChannelsDaphne, ChannelsUvicorn
-from bench.contenders.fairway import Fairway, FairwayHub
+from bench.contenders.channels4 import ChannelsCore, ChannelsDaphne, ChannelsUvicorn
+from bench.contenders.fairway import Fairway, FairwayHub, FairwayJoined, FairwayRedis
 from bench.contenders.floor import Floor
+from bench.contenders.layers import CoreLayer, FairwayLayer, PubsubLayer
 from bench.contenders.wsgi import Granian, Gunicorn
 
 CONTENDERS: tuple[type[Contender], ...] = (
     Floor,
     Fairway,
     FairwayHub,
+    FairwayJoined,
+    FairwayRedis,
     Gunicorn,
     Granian,
     ChannelsUvicorn,
+    ChannelsCore,
     ChannelsDaphne,
+    FairwayLayer,
+    CoreLayer,
+    PubsubLayer,
 )
 
-__all__ = ["CONTENDERS", "Contender", "FairwayHub", "Running"]
+__all__ = ["CONTENDERS", "Contender", "FairwayHub", "FairwayJoined", "FairwayRedis", "Running"]

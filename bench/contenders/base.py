@@ -17,7 +17,8 @@ from typing import ClassVar
 
 from bench.client import connections
 from bench.errors import BenchError
-from bench.plan import Shape
+from bench.messages import End
+from bench.plan import SERVERS, Shape
 from bench.processes import Accounts, Process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +30,18 @@ PYTHONPATH = f"{ROOT / 'src'}:{ROOT}"
 
 @dataclass
 class Running:
-    """A started contender: where it listens, its processes, the cookie of the user who is logged in."""
+    """A started contender: where its servers listen, its processes, the cookie of the user who is logged in."""
 
-    port: int
+    ports: list[int]
     processes: list[Process] = field(default_factory=list)
     cookie: str = ""
+    ends: list[End] = field(default_factory=list)
+    """Of a layer alone: the sender and the receiver."""
+
+    @property
+    def port(self) -> int:
+        """Where the first server listens."""
+        return self.ports[0]
 
     def accounts(self) -> Accounts:
         """Account for the processes that exist now."""
@@ -48,6 +56,9 @@ class Running:
             except (OSError, subprocess.SubprocessError) as error:
                 errors.append(f"{process.name}: {error}")
         self.processes.clear()
+        for end in self.ends:
+            end.close()
+        self.ends.clear()
         if errors:
             raise BenchError("could not end " + "; ".join(errors))
 
@@ -90,9 +101,10 @@ class Contender(ABC):
 
     def start(self, extra: Mapping[str, str] | None = None) -> Running:
         """Start all processes, with `extra` in their environment, and wait until the whole chain answers."""
-        running = Running(free_port(), cookie=self.cookie)
+        extra = extra or {}
+        running = Running([free_port() for _ in range(int(extra.get(SERVERS, 1)))], cookie=self.cookie)
         try:
-            self._start(running, extra or {})
+            self._start(running, extra)
             self._await(running)
         except BaseException:
             running.stop()
@@ -127,24 +139,29 @@ class Contender(ABC):
     def _await(self, running: Running) -> None:
         """Wait until the chain answers: a listening socket alone is not enough."""
         deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            for process in running.processes:
-                process.check()
-            try:
-                return self._try(running.port)
-            except (ConnectionError, TimeoutError):
+        for port in running.ports:
+            while not self._answers(running, port):
                 if time.monotonic() > deadline:
                     server = running.processes[-1]
-                    raise BenchError(f"{server.name} does not answer:\n{server.log_tail()}") from None
+                    raise BenchError(f"{server.name} does not answer:\n{server.log_tail()}")
                 time.sleep(0.05)
-            except BenchError:
-                for process in running.processes:
-                    process.check()  # One that has died tells more than the answer of the others.
-                raise
+
+    def _answers(self, running: Running, port: int) -> bool:
+        try:
+            self._try(port)
+        except (ConnectionError, TimeoutError):
+            for process in running.processes:
+                process.check()
+            return False
+        except BenchError:
+            for process in running.processes:
+                process.check()  # One that has died tells more than the answer of the others.
+            raise
+        return True
 
     def _try(self, port: int) -> None:
         """Open a WebSocket."""
-        with connections(port, ["/echo/"]):
+        with connections([port], ["/echo/"]):
             pass
 
 

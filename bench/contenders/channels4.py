@@ -1,80 +1,31 @@
-"""Channels 4 as two contenders, uvicorn and Daphne, each with a Redis of its own and the pub/sub layer.
+"""Channels 4 under uvicorn and under Daphne, with the pub/sub layer, and under uvicorn with the core layer.
 
-Each server runs as its documentation says for production, in one process, with logging of single requests off. Redis
-listens on a Unix socket (its fastest transport) and keeps nothing on disk.
+Each server runs as its documentation says for production, in one process, with logging of single requests off.
 """
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 
-from bench.contenders.base import START_TIMEOUT, DjangoContender, Running
-from bench.errors import BenchError
-from bench.processes import Process
+from bench.contenders.base import DjangoContender, Running
+from bench.contenders.redis import WithRedis
 
 
-class _Channels4(DjangoContender):
+class _Channels4(WithRedis, DjangoContender):
     app = "channels4"
-
-    def missing(self) -> str:
-        """Name the Python packages, then the Redis server."""
-        return super().missing() or (
-            "" if shutil.which("redis-server") else "redis-server is not installed (apt-get install redis-server)"
-        )
-
-    def versions(self) -> dict[str, str]:
-        """Add the Redis server's version."""
-        printed = subprocess.run(
-            ["redis-server", "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-        return {**super().versions(), "redis-server": printed.partition("v=")[2].split(" ")[0]}
+    layer = "pubsub"
 
     def _start(self, running: Running, extra: Mapping[str, str]) -> None:
-        """Start Redis, then the server."""
-        self._start_redis(running)
-        argv = [sys.executable, *self._server(running.port)]
-        env = {**self.env, "BENCH_REDIS": self._redis_socket, **extra}
-        self._launch(running, "server", argv, cwd=self.project, env=env)
+        """Start Redis, then the servers."""
+        self.start_redis(running)
+        env = {**self.env, "BENCH_REDIS": self.redis_socket, "BENCH_CHANNEL_LAYER": self.layer, **extra}
+        for number, port in enumerate(running.ports):
+            argv = [sys.executable, *self._server(port)]
+            self._launch(running, f"server-{number}", argv, cwd=self.project, env=env)
 
     def _server(self, port: int) -> list[str]:
         raise NotImplementedError
-
-    @property
-    def _redis_socket(self) -> str:
-        return str(self.folder / "redis.sock")
-
-    def _start_redis(self, running: Running) -> None:
-        options = {
-            "port": "0",
-            "unixsocket": self._redis_socket,
-            "save": "",
-            "appendonly": "no",
-            "dir": str(self.folder),
-        }
-        argv = ["redis-server", *(word for name, value in options.items() for word in (f"--{name}", value))]
-        process = self._launch(running, "redis", argv)
-        deadline = time.monotonic() + START_TIMEOUT
-        while not _answers(self._redis_socket, process):
-            if time.monotonic() > deadline:
-                raise BenchError(f"redis-server does not answer:\n{process.log_tail()}")
-            time.sleep(0.02)
-
-
-def _answers(path: str, process: Process) -> bool:
-    process.check()
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.settimeout(1)
-            sock.connect(path)
-            sock.sendall(b"PING\r\n")
-            return sock.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
 
 
 class ChannelsUvicorn(_Channels4):
@@ -100,6 +51,14 @@ class ChannelsUvicorn(_Channels4):
             "off",
             application,
         ]
+
+
+class ChannelsCore(ChannelsUvicorn):
+    """The same with the core layer."""
+
+    key = "uvicorn-core"
+    title = "Channels 4, uvicorn, Redis core"
+    layer = "core"
 
 
 class ChannelsDaphne(_Channels4):

@@ -1,4 +1,4 @@
-"""Channels 4 with its Redis pub/sub layer."""
+"""Channels 4 with the Redis layer that the harness names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from bench.apps.base_settings import INSTALLED_APPS as SHARED_APPS
 INSTALLED_APPS = ["channels", *SHARED_APPS]
 ASGI_APPLICATION = "bench.apps.channels4.asgi.application"
 
+_BACKENDS = {
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+    "core": "channels_redis.core.RedisChannelLayer",
+}
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": _BACKENDS[os.environ.get("BENCH_CHANNEL_LAYER", "pubsub")],
         "CONFIG": {"hosts": [f"unix://{os.environ.get('BENCH_REDIS', '/nowhere')}"]},
     },
 }
