@@ -147,7 +147,7 @@ class Sessions:
             self._leases[receipt] = lease
             seat = self._seats.get(lease.shard)
             if seat:
-                seat.last = place_of(entry)
+                seat.last = place_of(lease.entry.encode())
                 if self._is_exact:
                     self._demand = max(0, self._demand - 1)
                     seat.asked = max(0, seat.asked - 1)
