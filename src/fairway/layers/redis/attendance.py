@@ -77,14 +77,17 @@ class Attendance:
                 commands.append(command)
         yield commands
 
-    def reopening(self, sessions: Sessions) -> list[Request]:
-        """End what a reader had over a lost line, and open it anew; return what is to be sent. `watch_all` follows."""
+    def ending(self, sessions: Sessions) -> list[Request]:
+        """End what a reader had over a lost line; return what is to be sent."""
         sessions.begin()
-        ended = [
+        return [
             self._line.request(command, partial(self._orphan_ended, forget)) for command, forget in sessions.orphans()
         ]
+
+    def reopening(self, sessions: Sessions) -> list[Request]:
+        """Open anew what has been ended; return what is to be sent. `watch_all` follows."""
         opened = [sessions.open(shard) for shard in dict.fromkeys([*sessions.home_shards(), *self._servers])]
-        return [*ended, *(self._line.request(command) for command in opened if command)]
+        return [self._line.request(command) for command in opened if command]
 
     def watch_all(self) -> None:
         """Read all streams: the line is new."""
@@ -96,7 +99,6 @@ class Attendance:
 
     def _watch(self, sessions: Sessions, shard: str) -> None:
         """Take the deliveries of a session as they come."""
-
         name = sessions.name
 
         def take(entry: bytes, fields: Sequence[bytes]) -> None:

@@ -5,6 +5,7 @@ operation on.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
@@ -19,7 +20,7 @@ from fairway.layers.redis.commands import Commands, Lease
 from fairway.layers.redis.line import RedisLine
 from fairway.layers.redis.operations import Steps, Tokens, answer, publish
 from fairway.layers.redis.runs import Run
-from fairway.layers.waiters import LoopWaiter
+from fairway.layers.waiters import UNSETTLED, LoopWaiter
 
 logger = logging.getLogger("fairway.layer")
 
@@ -134,7 +135,7 @@ class Calls:
                 self._withdraw(token, make, run)
                 raise
             else:
-                return self._outcome(sleeper.result, make)
+                return self._outcome(sleeper.result, make, run)
 
     async def arun(self, make: Maker, timeout: float = 0, generation: int = 0) -> Any:
         """Do as `run`."""
@@ -160,7 +161,7 @@ class Calls:
                 self._withdraw(token, make, run)
                 raise
             else:
-                return self._outcome(waiter.result, make)
+                return self._outcome(waiter.result, make, run)
 
     async def _areach(self, deadline: float) -> None:
         """Do as `RedisLine.ensure`. No thread of the pool is kept while Redis is away: others need them."""
@@ -190,19 +191,26 @@ class Calls:
             self._turns.callers.pop(token, None)
 
     def _withdraw(self, token: int, make: Maker, run: Run) -> None:
-        """Nobody waits for this any more: a publish is not to happen if it has not happened yet."""
+        """Nobody waits for this any more."""
         self._forget(token)
-        if isinstance(make, Asking):
+        self._stop(make, run)
+
+    def _stop(self, make: Maker, run: Run) -> None:
+        """See to it that a publish does not happen if it has not happened yet; whatever else has begun goes on."""
+        if isinstance(make, Asking | Publishing):
             run.stop()
-        elif isinstance(make, Publishing) and make.channel:
+        if isinstance(make, Publishing) and make.channel:
             self._line.post([self._line.request(self._commands.withdraw(make.channel, make.token), give_up_on_error)])
             self._line.write_posted()
 
-    def _outcome(self, result: Any, make: Maker) -> Any:
+    def _outcome(self, result: Any, make: Maker, run: Run) -> Any:
         if isinstance(result, Run):
             return result.outcome()
         address = self._line.nodes.address
-        if result is not LayerUnavailable and not self._line.closed and self._line.is_up:
+        if result is UNSETTLED:
+            self._stop(make, run)
+            self._line.look_for_silence()  # whoever only publishes notices by this that the connection is dead
+        if result is UNSETTLED and not self._line.closed:
             if isinstance(make, Asking):
                 msg = f"a server did not answer a question about its connections within {make.patience:g} s"
                 raise LayerUnavailable(msg)
@@ -214,12 +222,12 @@ class Calls:
     def start(self, make: Maker) -> None:
         """Begin an operation that nobody waits for."""
         run = Run(self._line, make(), _log_failure)
-        try:
-            requests = run.begin()
-            if requests:
-                self._line.send_soon(requests)
-        except LineLost:
+        requests = run.begin()
+        if run.is_over:
+            _log_failure(run)
             return
+        with contextlib.suppress(LineLost):
+            self._line.send_soon(requests)
 
 
 def give_up_on_error(result: Any) -> None:

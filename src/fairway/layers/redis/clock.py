@@ -1,5 +1,6 @@
 """The thread of a layer that keeps time: it says that this process lives, and lets shards do what is due there."""
 
+import contextlib
 import logging
 import math
 import threading
@@ -40,9 +41,10 @@ class Clock:
         """Begin to give signs."""
         with self._lock:
             if self._thread is None and not self._closed:
-                self._wakes_at = time.monotonic() + self._every
-                self._thread = threading.Thread(target=self._keep_time, name="fairway-clock", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._keep_time, name="fairway-clock", daemon=True)
+                with contextlib.suppress(RuntimeError):  # no thread begins any more in a process that ends
+                    thread.start()
+                    self._thread = thread
 
     def note(self, shard: str, seconds: float) -> None:
         """Something is due in a shard."""

@@ -3,6 +3,7 @@
 `Commands` belongs to a layer: it knows the deployment's shards, and the limits that its messages come under.
 """
 
+import itertools
 import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
@@ -62,8 +63,7 @@ class Commands:
         self._known: dict[str, ChannelRule] = {}
         self._places: dict[str, tuple[str, int, int, int]] = {}
         """Channel -> its queue, and of its rule capacity, expiry and attempts."""
-        self._names = 0
-        self._epoch = secrets.token_hex(6)
+        self.start_anew()
         self._packed = pack(
             [
                 limits.total,
@@ -77,6 +77,11 @@ class Commands:
                 limits.wills,
             ]
         )
+
+    def start_anew(self) -> None:
+        """Make other ids: a forked process would give those of its parent once more."""
+        self._epoch = secrets.token_hex(6)
+        self._names = itertools.count(1)
 
     def call(self, shard: str, script: str, *arguments: str | bytes | int) -> Command:
         """Return any call."""
@@ -94,8 +99,7 @@ class Commands:
 
     def new_id(self) -> str:
         """Return an id for a message that has none."""
-        self._names += 1
-        return f"{self._epoch}.{self._names}"
+        return f"{self._epoch}.{next(self._names)}"
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ One line carries everything but inboxes. A call that finds Redis away waits a li
 import itertools
 import logging
 import os
-import secrets
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
@@ -102,7 +101,6 @@ class RedisLayer(Layer):
         self.line = RedisLine(
             self.nodes,
             self.shards,
-            secrets.token_hex(6),
             Callbacks(self._made, self._lost, self._clock.note, self.log_losses),
         )
         self.turns = _Turns(self.line, self._dispatch)  # type: ignore[arg-type]
@@ -129,8 +127,10 @@ class RedisLayer(Layer):
         requests: list[Request] = []
         with self.turns.mutex:
             for reader in self._readers.values():
-                requests += self._attendance.reopening(reader.sessions)
-                requests += reader.renew()
+                requests += self._attendance.ending(reader.sessions)
+                if not reader.is_stopped:
+                    requests += self._attendance.reopening(reader.sessions)
+                    requests += reader.renew()
         if requests:
             self.line.send_soon(requests)
             self._attendance.watch_all()
@@ -176,7 +176,17 @@ class RedisLayer(Layer):
         self.line.nudge()
 
     def _sign(self) -> None:
+        self._read_what_nobody_waits_for()
         self._attendance.sign()
+
+    def _read_what_nobody_waits_for(self) -> None:
+        """See to it that what lies there unread is not taken for silence, in a process where nobody waits."""
+        with self.turns.mutex:
+            is_leader = self.turns.try_to_lead()
+        if is_leader:
+            self.turns.lead(0)
+            with self.turns.mutex:
+                self.turns.leave()
 
     def _tick(self, shard: str) -> None:
         self._attendance.tick(shard)
@@ -254,7 +264,7 @@ class RedisLayer(Layer):
         try:
             self.calls.run(lambda: self._attendance.opening(reader.sessions))
         except BaseException:
-            self.drop_reader(number)
+            reader.close()
             raise
         self.turns.watch()
         return reader
@@ -338,6 +348,8 @@ class RedisLayer(Layer):
 
     def start_anew(self) -> None:
         """Forget the line in a forked process: it is the parent's. Sessions and inboxes stay with the parent."""
+        self.nodes.start_anew()
+        self.commands.start_anew()
         self.line.start_anew()
         self._clock.start_anew()
         self.turns.forget()

@@ -6,6 +6,7 @@ is another's, and all begins anew on new connections.
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -56,20 +57,12 @@ class RedisLine:
     Parameters:
         nodes: the servers.
         shards: what the shards are called.
-        client: what answers to this process are addressed to.
         tell: whoever the line belongs to.
     """
 
-    def __init__(
-        self,
-        nodes: Nodes,
-        shards: Shards,
-        client: str,
-        tell: Callbacks,
-    ) -> None:
+    def __init__(self, nodes: Nodes, shards: Shards, tell: Callbacks) -> None:
         self.nodes = nodes
         self.shards = shards
-        self.client = client
         self.generation = 0
         self.closed = False
         self.arrived: list[Any] = []
@@ -89,9 +82,11 @@ class RedisLine:
 
     def start_anew(self) -> None:
         """Forget the connections: in a forked process they are the parent's."""
+        self.client = secrets.token_hex(6)
+        """What answers to this process are addressed to."""
         self._link = None
         self._connecting = threading.RLock()
-        self._posting = threading.Lock()
+        self._writing = threading.RLock()
         self._posted: deque[tuple[list[Request], int]] = deque()
         self._closing = threading.Event()
         self._answers = Answers()
@@ -263,16 +258,12 @@ class RedisLine:
         Raises:
             LineLost: there is no such connection (any more).
         """
-        if self._posted:
-            self.write_posted()
-        for pipe in self._send(requests, generation):
+        for pipe in self._write(requests, generation):
             pipe.wait_for_room()
 
     async def awrite(self, requests: list[Request], generation: int = 0) -> None:
         """Do as `write`; the event loop does not wait."""
-        if self._posted:
-            self.write_posted()
-        for pipe in self._send(requests, generation):
+        for pipe in self._write(requests, generation):
             if pipe.is_crowded:
                 await asyncio.to_thread(pipe.wait_for_room)
 
@@ -281,15 +272,19 @@ class RedisLine:
         self._posted.append((requests, self.generation))
 
     def write_posted(self) -> None:
-        """Write what was posted, in its order, without waiting for anybody."""
-        while self._posted and self._posting.acquire(blocking=False):
-            try:
-                requests, generation = self._posted.popleft()
-                self._send(requests, generation)
-            except (IndexError, LineLost):
-                pass  # another thread has written it, or nobody can
-            finally:
-                self._posting.release()
+        """Write what was posted, in its order."""
+        while self._posted:
+            with (
+                self._writing,
+                contextlib.suppress(IndexError, LineLost),
+            ):  # another thread has written it, or nobody can
+                self._send(*self._posted.popleft())
+
+    def _write(self, requests: list[Request], generation: int) -> Sequence[Pipe]:
+        """Write what was posted before, then this. No pipe makes anybody wait, so that a lock is held for a moment."""
+        with self._writing:
+            self.write_posted()
+            return self._send(requests, generation)
 
     def send_soon(self, requests: Sequence[Request]) -> None:
         """Send the next step of an operation, and wait for nobody."""

@@ -36,12 +36,16 @@ class Nodes:
             role = "master"
             self._sentinels = Opener(address.sentinel_login, 0, address.tls)
         self._opener = Opener(address.login, address.db, address.tls, role)
-        self._lock = threading.Lock()
+        self.start_anew()
         self._looked = 0.0
         self._table: SlotTable | None = None
         if address.kind is Kind.SINGLE:
             self._table = SlotTable([(0, 16383, address.nodes[0])])
         self._helpful = list(address.nodes)
+
+    def start_anew(self) -> None:
+        """Wait for nobody: in a forked process a look that the parent has begun never ends."""
+        self._lock = threading.Lock()
 
     @property
     def masters(self) -> list[Node]:

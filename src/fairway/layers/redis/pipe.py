@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from fairway.errors import LayerUnavailable
-from fairway.layers.redis.wire import Reply, Wire
+from fairway.layers.redis.wire import Reply, Wire, unavailable
 
 OnReply = Callable[[Reply], None]
 
@@ -59,13 +59,19 @@ class Pipe:
                 if sent == len(data):
                     return
                 data = data[sent:]
-                self._room.clear()
-                threading.Thread(target=self._write_rest, name="fairway-write", daemon=True).start()
+                self._start_writer()
             self._unsent.append(memoryview(data))
             self._size += len(data)
             if self._size > UNSENT:
                 msg = f"Redis at {self.wire.node} has stopped reading"
                 raise LayerUnavailable(msg)
+
+    def _start_writer(self) -> None:
+        try:
+            threading.Thread(target=self._write_rest, name="fairway-write", daemon=True).start()
+        except RuntimeError as error:  # there can be no more threads; half a command is of no use
+            raise unavailable(self.wire.node, f"has no room now, and nobody can wait for it: {error}") from error
+        self._room.clear()
 
     @property
     def is_crowded(self) -> bool:
@@ -84,9 +90,8 @@ class Pipe:
                     if not self._unsent:
                         self._room.set()
                         return
-                    first = self._unsent.popleft()
-                    self._unsent.appendleft(first)
-                self.wire.sendall(bytes(first))
+                    first = self._unsent[0]
+                self.wire.sendall(first)
                 with self._lock:
                     self._unsent.popleft()
                     self._size -= len(first)

@@ -25,6 +25,9 @@ class Carrier(Protocol):
     def await_answer(self, awaited: Await, on_answer: Callable[[Any], None]) -> None:
         """Wait for an answer; `on_answer` is called with it."""
 
+    def forget_answer(self, awaited: Await) -> None:
+        """Wait for it no more."""
+
 
 class Run:
     """One operation.
@@ -32,12 +35,14 @@ class Run:
     Parameters:
         carrier: the line.
         steps: the generator, not begun.
-        on_end: called once, when the operation has come to its end.
+        on_end: called once when the operation comes to its end, unless it does so in `begin`.
     """
 
     __slots__ = (
+        "_awaited",
         "_carrier",
         "_error",
+        "_is_begun",
         "_is_stopped",
         "_on_end",
         "_open",
@@ -55,6 +60,8 @@ class Run:
         self._results: list[Any] = []
         self._open = 0
         self._error: FairwayError | None = None
+        self._awaited: Await | None = None
+        self._is_begun = False
         self._is_stopped = False
         self.is_over = False
         self.value: Any = None
@@ -62,11 +69,15 @@ class Run:
 
     def begin(self) -> list[Any]:
         """Return the requests of the first step; none when there is nothing to send, and so it is over."""
-        return self._step(None)
+        requests = self._step(None)
+        self._is_begun = True
+        return requests
 
     def stop(self) -> None:
         """Take no further step: nobody wants the outcome."""
         self._is_stopped = True
+        if self._awaited:
+            self._carrier.forget_answer(self._awaited)
 
     def outcome(self) -> Any:
         """Return what the operation has come to, or raise it."""
@@ -85,6 +96,7 @@ class Run:
                 self._end(None, error)
                 return []
             if isinstance(asked, Await):
+                self._awaited = asked
                 self._carrier.await_answer(asked, self._go_on)
                 return []
             if asked:
@@ -107,6 +119,7 @@ class Run:
                 self._go_on(self._results)
 
     def _go_on(self, given: Any) -> None:
+        self._awaited = None
         if self._is_stopped:
             return
         requests = self._step(given)
@@ -118,4 +131,5 @@ class Run:
 
     def _end(self, value: Any, error: Exception | None) -> None:
         self.is_over, self.value, self.error = True, value, error
-        self._on_end(self)
+        if self._is_begun:
+            self._on_end(self)

@@ -98,7 +98,7 @@ class Wire:
         except OSError as error:
             raise unavailable(self.node, f"is lost: {error.strerror or error}") from error
 
-    def sendall(self, data: bytes, timeout: float | None = None) -> None:
+    def sendall(self, data: bytes | memoryview, timeout: float | None = None) -> None:
         """Send all, and wait for room.
 
         Raises:
