@@ -5,6 +5,7 @@ is another's, and all begins anew on new connections.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
@@ -274,10 +275,8 @@ class RedisLine:
     def write_posted(self) -> None:
         """Write what was posted, in its order."""
         while self._posted:
-            with (
-                self._writing,
-                contextlib.suppress(IndexError, LineLost),
-            ):  # another thread has written it, or nobody can
+            # Another thread may have written it, or nobody can.
+            with self._writing, contextlib.suppress(IndexError, LineLost):
                 self._send(*self._posted.popleft())
 
     def _write(self, requests: list[Request], generation: int) -> Sequence[Pipe]:
