@@ -243,20 +243,20 @@ class Parting:
             commands, shard = self._layer.commands, self._prefixes[0]
             resign = commands.owner(shard, "resign", self._lines.incarnation)
             if self._result(shard, pack_call(self._layer.shards, resign)) == b"ok":
-                self._clear_up(commands, shard)
+                self._clear_up(commands)
         except LayerUnavailable:
             pass  # Redis will find out by itself
         finally:
             self._lines.close()
 
-    def _clear_up(self, commands: Commands, shard: str) -> None:
+    def _clear_up(self, commands: Commands) -> None:
         shards = self._layer.shards
         for prefix in self._prefixes:
             for command in commands.forget(prefix):
                 self._result(command.shard, pack_call(shards, command))
         for prefix in self._prefixes[1:]:
             self._say(prefix, pack("DEL", shards.key(prefix, "alias")))
-        self._result(ROOT, pack_call(shards, commands.operator(ROOT, "unregister", shard)))
+        # The shard stays registered: workers that come have to find what is in it still. The last one forgets it.
 
     def _result(self, place: str, packed: bytes) -> Any:
         reply = self._say(place, packed)
