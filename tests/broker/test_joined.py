@@ -215,7 +215,7 @@ def test_the_one_reader_of_a_prefix_may_be_elsewhere():
     assert desk.outward() == [ForwardSubmit(owner, far, b"x")]
 
 
-def test_what_is_sent_again_may_be_elsewhere_still():
+def test_what_is_sent_again_goes_where_it_was():
     desk = JoinedDesk()
     owner = desk.owner()
     session = desk.session("w", demand=1)
@@ -224,9 +224,14 @@ def test_what_is_sent_again_may_be_elsewhere_still():
     desk.outward()
     submit(desk, back, attempt=2)
     assert desk.broker.repeats_dropped == 1
-    again = submit(desk, back, order=1, attempt=2)
-    assert desk.outward() == [ForwardSubmit(back, again, b"x")]
-    assert len(desk.delivered[session]) == 1
+    desk.demand(session)
+    submit(desk, back, order=1, attempt=2)  # of a broker that is lost
+    assert len(desk.delivered[session]) == 2
+    submit(desk, back, "far!1", order=2)
+    again = desk.owner()
+    desk.outward()
+    far = submit(desk, again, order=3, attempt=2)
+    assert desk.outward() == [ForwardSubmit(again, far, b"x")]
 
 
 def test_what_was_left_behind_leaves_as_what_it_is():

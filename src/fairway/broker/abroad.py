@@ -64,8 +64,13 @@ class JoinedOwners(Owners):
         return iter(self._inboxes.values())
 
     def open(self, prefixes: Iterable[str]) -> int:
-        """Give the channels below `prefixes` to a new owner; see `Owners.open`."""
+        """Give the channels below `prefixes` to a new owner; see `Owners.open`. It may be an old one that is back."""
+        prefixes = tuple(prefixes)
+        before = [self._by_prefix[prefix].id for prefix in prefixes if prefix in self._by_prefix]
+        outside = {channel for owner in before for channel in self.outside.get(owner, ())}
         owner = super().open(prefixes)
+        if outside:
+            self.outside[owner] = outside
         self._signals.append(OwnerCame(owner, self._inboxes[owner].prefixes))
         return owner
 

@@ -84,7 +84,8 @@ class Guests(Broker):
         return False
 
     def _demand(self, session: Session, more: int, now: float) -> None:
-        Broker._demand(self, session, more, now)  # Micro-optimization, as in `commit`: each message comes through here
+        # Micro-optimization, as in `commit`: each message comes through here.
+        Broker._demand(self, session, more, now)  # noqa: SLF001  our own
         if self._sated and session.id in self._sated and session.demand > session.reserve and not session.paused:
             self._sated.discard(session.id)
             self.signals.append(Hungry(session.id))

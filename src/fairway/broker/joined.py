@@ -150,12 +150,16 @@ class JoinedBroker(Guests):
         self.signals.append(ForwardSubmit(owner, envelope, body))
 
     def _is_for_others(self, inbox: Inbox, envelope: Envelope, now: float) -> bool:
-        """Whether a message leaves: parts of a request follow it; what is sent again may be there still."""
+        """Whether a connection's message leaves.
+
+        Parts of a request follow it. A message that is sent again goes where one of its connection is; of those whose
+        broker was lost nobody knows that, and they begin anew here.
+        """
         name = queue_name(envelope.channel)
-        if "?" in name:
-            return envelope.reply_channel in self.owners.outside.get(inbox.id, ())
-        if envelope.attempt > 1:
-            return True
+        if "?" in name or envelope.attempt > 1:
+            is_outside = envelope.reply_channel in self.owners.outside.get(inbox.id, ())
+            if is_outside or "?" in name:
+                return is_outside
         if self._is_read_here(name):
             return False
         return name.endswith("!") or now - self._unread.setdefault(name, now) >= self._patience
