@@ -195,6 +195,8 @@ class Link:
         """End an `XREAD` early; again while it has not reached the server, since it goes over another connection."""
 
         def look(reply: Reply) -> None:
+            if isinstance(reply, ReplyError):
+                raise unavailable(mail.wire.node, f"does not let us end an XREAD: {reply}; its user needs +client|unblock")
             if reply == 0 and mail.is_stale:
                 self._unblock(shard, mail)
 
