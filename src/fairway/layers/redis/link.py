@@ -196,7 +196,8 @@ class Link:
 
         def look(reply: Reply) -> None:
             if isinstance(reply, ReplyError):
-                raise unavailable(mail.wire.node, f"does not let us end an XREAD: {reply}; its user needs +client|unblock")
+                reason = f"does not let us end an XREAD: {reply}; its user needs +client|unblock"
+                raise unavailable(mail.wire.node, reason)
             if reply == 0 and mail.is_stale:
                 self._unblock(shard, mail)
 
