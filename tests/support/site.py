@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fairway.layers import LocalLayer
+from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
 from fairway.supervisor.control import ask
+from tests.support.berths import reach
 from tests.support.processes import ROOT, Program, free_port, running
 from tests.support.waiting import wait_until
 
@@ -31,13 +32,27 @@ class Run(NamedTuple):
 
 
 class Site:
-    """A project, a folder for its hub and its records, and a port."""
+    """A project, a folder for its hub and its records, and a port.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters:
+        folder: an empty one with a short path, because the hub's socket lies there.
+        layer: the URL of a Redis that takes the place of the hub.
+    """
+
+    def __init__(self, folder: Path, layer: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.hub = folder / "hub.sock"
-        self.env = {"SITE": str(folder), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        self._layer = layer
+        self.env = {"SITE": str(folder), "SITE_LAYER": layer, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+    @contextlib.contextmanager
+    def harbour(self, port: int = 0, silence: float = 1.0) -> Iterator[Program]:
+        """A running server of the layer, for which processes without a sign are soon dead."""
+        command = [sys.executable, str(ROOT / "tests/faults/harbour.py"), self._layer, str(port or self.port)]
+        with running([*command, str(silence)], env=self.env) as program:
+            program.wait_for_output("serving")
+            yield program
 
     @contextlib.contextmanager
     def serve(self, *options: str) -> Iterator[Program]:
@@ -91,15 +106,15 @@ class Site:
     @contextlib.contextmanager
     def seen(self) -> "Iterator[Seen]":
         """What consumers publish, read by this process."""
-        layer = LocalLayer(str(self.hub), wait=10)
+        layer = reach(self._layer or f"local://{self.hub}", 10)
         try:
             yield Seen(layer)
         finally:
             layer.close()
 
-    def url(self, path: str, scheme: str = "ws") -> str:
+    def url(self, path: str, scheme: str = "ws", port: int = 0) -> str:
         """The address of a path."""
-        return f"{scheme}://127.0.0.1:{self.port}/{path}"
+        return f"{scheme}://127.0.0.1:{port or self.port}/{path}"
 
     def runs(self) -> list[Run]:
         """All runs of all consumers so far."""
@@ -163,7 +178,7 @@ def kill_one(parent: int, sig: int = signal.SIGKILL) -> int:
 class Seen:
     """What consumers send to the channel `seen`: what a run publishes apart from its own connection."""
 
-    def __init__(self, layer: LocalLayer) -> None:
+    def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self._reader = layer.reader(["seen"])
 
