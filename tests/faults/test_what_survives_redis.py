@@ -1,4 +1,4 @@
-"""The table "What survives what" where servers and workers meet in Redis, with programs: who dies is a worker, or Redis.
+"""The table "What survives what" where servers and workers meet in Redis. Who dies is a worker, or Redis.
 
 That a server dies is in test_redis_silence.py.
 """
