@@ -69,8 +69,8 @@ class Answers:
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """Return the newest of both."""
         upstream = self._upstream
-        ours = MemoryLayer.dead_letters(self._local, limit)
         theirs = await upstream.ask(upstream.in_thread(upstream.layer.dead_letters, limit))
+        ours = MemoryLayer.dead_letters(self._local, limit)
         return sorted([*ours, *theirs], key=lambda letter: letter.age)[: max(0, limit)]
 
     async def requeue_dead(self, ids: Collection[str]) -> int:
