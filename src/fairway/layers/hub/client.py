@@ -5,25 +5,24 @@ made again when it breaks; then sessions are opened again. A call that finds the
 raises `LayerUnavailable` when it stays away.
 """
 
-import asyncio
 import itertools
-import os
 import time
-import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from fairway.errors import InvalidName, LayerUnavailable
 from fairway.layers.base import Inbox
 from fairway.layers.codec import DEFAULT_LIMITS
+from fairway.layers.forks import at_fork
 from fairway.layers.hub.address import HubAddress, make_address
 from fairway.layers.hub.calls import raised
 from fairway.layers.hub.inbox import LocalInbox
-from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, Line, LineLost
+from fairway.layers.hub.line import Line, LineLost
 from fairway.layers.hub.meeting import Address
+from fairway.layers.hub.reaching import areach
 from fairway.layers.hub.reader import LocalReader
-from fairway.layers.hub.turns import Sleeper, Takers, Turns
+from fairway.layers.hub.turns import Sleeper, Takers, Turns, settle
 from fairway.layers.hub.verbs import HubVerbs
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
 from fairway.limits import MessageLimits
@@ -35,16 +34,6 @@ WAIT = 2.0
 
 ANSWER_TIMEOUT = 10.0
 """Seconds, beside those that a publish may wait for room, that the hub may take to answer."""
-
-
-class _Forgets(Protocol):
-    """What a process has of its own, and a forked one has to forget."""
-
-    def start_anew(self) -> None:
-        """Forget it."""
-
-
-_open_layers: "weakref.WeakSet[_Forgets]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +103,7 @@ class HubLayer(HubVerbs):
             for reader in self._readers.values():
                 reader.lose()
             for token in [token for token in self.turns.callers if self._is_ours(token)]:
-                _settle(self.turns.callers.pop(token), LayerUnavailable, calls)
+                settle(self.turns.callers.pop(token), LayerUnavailable, calls)
             while self.turns.wake_follower():
                 pass
         for call in calls:
@@ -139,7 +128,7 @@ class HubLayer(HubVerbs):
             elif kind is Answer:
                 waiter = self.turns.callers.get(frame.token)
                 if waiter:
-                    _settle(waiter, frame, calls)
+                    settle(waiter, frame, calls)
             elif kind is Recalled and frame.reader in self._readers:
                 self._readers[frame.reader].recall(frame.receipts)
         for reader in others:
@@ -186,7 +175,7 @@ class HubLayer(HubVerbs):
         data = pack(make(token))
         while True:
             if not generation and not self.line.is_up:
-                await self._areach(deadline)
+                await areach(self.line, deadline)
             waiter = LoopWaiter()
             self._expect(token, waiter)
             try:
@@ -201,19 +190,6 @@ class HubLayer(HubVerbs):
                 raise
             else:
                 return self._result(waiter.result)
-
-    async def _areach(self, deadline: float) -> None:
-        """Do as `Line.ensure`. No thread of the pool is kept while the hub is away: others need them."""
-        pause = FIRST_PAUSE
-        while not self.line.is_up:
-            try:
-                await asyncio.to_thread(self.line.connect)
-            except LayerUnavailable:
-                left = deadline - time.monotonic()
-                if left <= 0 or self.closed:
-                    raise
-                await asyncio.sleep(min(pause, left))
-                pause = min(LONGEST_PAUSE, pause * 2)
 
     def _expect(self, token: int, waiter: Sleeper | LoopWaiter) -> None:
         with self.turns.mutex:
@@ -331,26 +307,3 @@ class LocalLayer(HubLayer):
         versions: tuple[int, int] = VERSIONS,
     ) -> None:
         super().__init__(make_address(path, mode, group, upstream), wait, message_limits, versions)
-
-
-def _settle(waiter: Sleeper | LoopWaiter, result: Any, calls: list[Callable[[], object]]) -> None:
-    """Give a waiter its result. Called under the mutex, where threads are woken, and event loops are not."""
-    waiter.result = result
-    if isinstance(waiter, Sleeper):
-        waiter.wake()
-    else:
-        calls.append(waiter.wake)
-
-
-def at_fork(layer: _Forgets) -> None:
-    """Have a layer start anew in a forked process."""
-    _open_layers.add(layer)
-
-
-def _start_anew() -> None:
-    for layer in tuple(_open_layers):
-        layer.start_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

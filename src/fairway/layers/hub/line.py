@@ -16,6 +16,7 @@ from fairway.errors import LayerUnavailable
 from fairway.layers.hub.greeting import HubRefuses
 from fairway.layers.hub.link import Link
 from fairway.layers.hub.meeting import SILENCE, Address, meet
+from fairway.layers.hub.reaching import FIRST_PAUSE, LONGEST_PAUSE, reach
 from fairway.layers.hub.writing import LineLost, Writing
 from fairway.wire.hub import STOPS, FrameBroken, Refusal, Welcome
 
@@ -23,8 +24,6 @@ __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Line", "LineLost"]
 
 logger = logging.getLogger("fairway.layer")
 
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
 """Between two attempts to reach a hub that is away."""
 
 
@@ -117,20 +116,7 @@ class Line(Writing):
         Raises:
             LayerUnavailable: the hub could not be reached.
         """
-        if self._link is not None:
-            return
-        deadline = time.monotonic() + wait
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                self.connect()
-            except LayerUnavailable:
-                left = deadline - time.monotonic()
-                if left <= 0 or self._closing.wait(min(pause, left)):
-                    raise
-                pause = min(LONGEST_PAUSE, pause * 2)
-            else:
-                return
+        reach(self, wait)
 
     def connect(self) -> None:
         """Make the connection, unless there is one. Who has to wait for another's attempt shares its result.

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, TypeVar, cast
 from fairway.errors import LayerUnavailable
 from fairway.layers.base import DeadLetter, Inbox, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
-from fairway.layers.hub.client import WAIT, HubLayer, Shared, at_fork
+from fairway.layers.forks import at_fork
+from fairway.layers.hub.client import WAIT, HubLayer, Shared
 from fairway.layers.hub.line import FIRST_PAUSE, Line, LineLost
 from fairway.layers.hub.meeting import Address
 from fairway.layers.hub.several_lines import SeveralLines

@@ -71,6 +71,15 @@ class Sleeper:
             self._gate.acquire(blocking=False)
 
 
+def settle(waiter: "Sleeper | LoopWaiter", result: Any, calls: list[Callable[[], object]]) -> None:
+    """Give a waiter its result. Called under the mutex, where threads are woken, and event loops are not."""
+    waiter.result = result
+    if isinstance(waiter, Sleeper):
+        waiter.wake()
+    else:
+        calls.append(waiter.wake)
+
+
 class Takers(Protocol):
     """A reader: what `Turns` knows of whoever waits for deliveries."""
 

@@ -4,7 +4,6 @@ The caller waits for the outcome as it would wait for a hub's answer; the thread
 operation on.
 """
 
-import asyncio
 import contextlib
 import itertools
 import logging
@@ -14,7 +13,8 @@ from typing import Any, Protocol, Self
 
 from fairway.broker.effects import Effect, Send
 from fairway.errors import LayerUnavailable
-from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
+from fairway.layers.hub.line import LineLost
+from fairway.layers.hub.reaching import areach
 from fairway.layers.hub.turns import Sleeper, Turns
 from fairway.layers.redis.commands import Commands, Lease
 from fairway.layers.redis.line import RedisLine
@@ -143,7 +143,7 @@ class Calls:
         deadline = line.deadline(self._wait)
         while True:
             if not generation and not line.is_up:
-                await self._areach(deadline)
+                await areach(line, deadline)
             waiter = LoopWaiter()
             token, run = self._expect(make, waiter)
             try:
@@ -162,19 +162,6 @@ class Calls:
                 raise
             else:
                 return self._outcome(waiter.result, make, run)
-
-    async def _areach(self, deadline: float) -> None:
-        """Do as `RedisLine.ensure`. No thread of the pool is kept while Redis is away: others need them."""
-        pause = FIRST_PAUSE
-        while not self._line.is_up:
-            try:
-                await asyncio.to_thread(self._line.connect)
-            except LayerUnavailable:
-                left = deadline - time.monotonic()
-                if left <= 0 or self._line.closed:
-                    raise
-                await asyncio.sleep(min(pause, left))
-                pause = min(LONGEST_PAUSE, pause * 2)
 
     def _expect(self, make: Maker, waiter: Sleeper | LoopWaiter) -> tuple[int, Run]:
         token = next(self._tokens)

@@ -6,9 +6,7 @@ One line carries everything but inboxes. A call that finds Redis away waits a li
 
 import itertools
 import logging
-import os
 import time
-import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
@@ -16,7 +14,8 @@ from fairway.broker.effects import Effect
 from fairway.errors import InvalidName, LayerUnavailable
 from fairway.layers.base import DeadLetter, Inbox, Layer, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
-from fairway.layers.hub.turns import Sleeper, Takers, Turns
+from fairway.layers.forks import at_fork
+from fairway.layers.hub.turns import Takers, Turns, settle
 from fairway.layers.redis import operations, overview
 from fairway.layers.redis.address import RedisAddress, parse_redis_url
 from fairway.layers.redis.attendance import Attendance
@@ -31,7 +30,6 @@ from fairway.layers.redis.operations import Steps
 from fairway.layers.redis.reader import RedisReader
 from fairway.layers.redis.sessions import Sessions
 from fairway.layers.redis.shards import Shards
-from fairway.layers.waiters import LoopWaiter
 from fairway.limits import BrokerLimits, MessageLimits
 from fairway.names import check_channel, check_group, check_readable
 from fairway.wire.hub import Delivered, Shut
@@ -51,8 +49,6 @@ LOSSES = {
     "full": "its channel had no room for it; it is a dead letter now",
 }
 """Why a message ended without being consumed -> what the log says."""
-
-_open_layers: "weakref.WeakSet[RedisLayer]" = weakref.WeakSet()
 
 
 class _Turns(Turns):
@@ -107,7 +103,7 @@ class RedisLayer(Layer):
         self.calls = Calls(self.line, self.turns, self.commands, wait)
         self._wait = wait
         self._attendance = Attendance(self.line, self.calls, self.commands, self._clock, self._sessions)
-        _open_layers.add(self)
+        at_fork(self)
 
     @property
     def closed(self) -> bool:
@@ -142,7 +138,7 @@ class RedisLayer(Layer):
             for reader in self._readers.values():
                 reader.lose()
             for waiter in self.turns.callers.values():
-                _settle(waiter, LayerUnavailable, calls)
+                settle(waiter, LayerUnavailable, calls)
             self.turns.callers.clear()
             while self.turns.wake_follower():
                 pass
@@ -165,7 +161,7 @@ class RedisLayer(Layer):
                 token, run = one
                 waiter = self.turns.callers.get(token)
                 if waiter:
-                    _settle(waiter, run, calls)
+                    settle(waiter, run, calls)
         for reader in others:
             if reader.has_ready:
                 self.turns.wake_taker(reader)
@@ -357,21 +353,3 @@ class RedisLayer(Layer):
             reader.disown()
         self._readers.clear()
         self._inboxes.clear()
-
-
-def _settle(waiter: Sleeper | LoopWaiter, result: Any, calls: list[Callable[[], object]]) -> None:
-    """Give a waiter its result. Called under the mutex, where threads are woken, and event loops are not."""
-    waiter.result = result
-    if isinstance(waiter, Sleeper):
-        waiter.wake()
-    else:
-        calls.append(waiter.wake)
-
-
-def _start_anew() -> None:
-    for layer in tuple(_open_layers):
-        layer.start_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

@@ -17,7 +17,8 @@ from typing import Any
 from msgspec import Struct
 
 from fairway.errors import LayerUnavailable
-from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
+from fairway.layers.hub.line import LineLost
+from fairway.layers.hub.reaching import FIRST_PAUSE, LONGEST_PAUSE, reach
 from fairway.layers.redis.answers import Answers, OnAnswer
 from fairway.layers.redis.commands import Command
 from fairway.layers.redis.link import Link, Request
@@ -113,16 +114,7 @@ class RedisLine:
         Raises:
             LayerUnavailable: Redis could not be reached.
         """
-        deadline = time.monotonic() + wait
-        pause = FIRST_PAUSE
-        while self._link is None:
-            try:
-                self.connect()
-            except LayerUnavailable:
-                left = deadline - time.monotonic()
-                if left <= 0 or self._closing.wait(min(pause, left)):
-                    raise
-                pause = min(LONGEST_PAUSE, pause * 2)
+        reach(self, wait)
 
     def connect(self) -> None:
         """Make the connections, unless there are some. Who waits for another's attempt shares its result.
