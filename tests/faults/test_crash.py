@@ -4,6 +4,8 @@ Each accepted message takes effect once, or is repeated with the same id and an 
 seen half; and what a process does that was taken for dead has no effect when it goes on.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.redis import RedisServer
@@ -17,22 +19,28 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 CUTS = 10
 
 
-@pytest.fixture(params=["hub", "redis", "joined"])
-def waters(request: pytest.FixtureRequest, site: Site) -> Waters:
+def waters_of(kind: str, site: Site, redis: RedisServer | None) -> Waters:
     """One hub; two servers on one Redis; two joined hubs."""
-    if request.param == "hub":
+    if redis is None:
         return Waters([f"local://{site.hub}"], life=0.02, silence=1.0, deaths=50)
-    redis: RedisServer = request.getfixturevalue("own_redis")
-    if request.param == "redis":
+    if kind == "redis":
         return Waters([redis.url] * 2, life=0.2, silence=0.6, deaths=20)
     hubs = [f"local://{site.folder}/hub-{number}.sock?upstream={redis.url}" for number in range(2)]
     return Waters(hubs, life=0.02, silence=1.0, deaths=50)
+
+
+@pytest.fixture(params=["hub", "redis", "joined"])
+def waters(request: pytest.FixtureRequest, site: Site) -> Waters:
+    """Every kind."""
+    redis = request.getfixturevalue("own_redis") if request.param != "hub" else None
+    return waters_of(request.param, site, redis)
 
 
 def test_every_message_takes_effect_once_while_workers_die(site, waters):
     with Voyage(site, waters, seed=1) as voyage:
         voyage.wait_deaths(waters.deaths)
         voyage.count()
+    assert any(run.attempt > 1 for run in site.runs())
 
 
 @pytest.mark.soak
@@ -43,9 +51,10 @@ def test_every_message_takes_effect_once_while_thousands_of_workers_die(site, wa
         voyage.count()
 
 
-def cut_lines(site: Site, redis: RedisServer, cuts: int) -> None:
-    """Cut every connection to Redis, again and again, under load."""
-    with Voyage(site, Waters([redis.url] * 2, life=1.0, silence=2.0, deaths=0), seed=cuts) as voyage:
+def cut_lines(kind: str, site: Site, redis: RedisServer, cuts: int) -> None:
+    """Cut every connection to Redis, again and again, under load; a worker dies now and then."""
+    waters = replace(waters_of(kind, site, redis), life=1.0, silence=2.0)
+    with Voyage(site, waters, seed=cuts) as voyage:
         for _ in range(cuts):
             answers = voyage.swarm.answers
             wait_until(lambda answers=answers: voyage.swarm.answers > answers + 20, voyage.swarm.text, 60)
@@ -53,11 +62,13 @@ def cut_lines(site: Site, redis: RedisServer, cuts: int) -> None:
         voyage.count()
 
 
-def test_every_message_takes_effect_once_while_connections_to_redis_are_cut(site, own_redis):
-    cut_lines(site, own_redis, CUTS)
+@pytest.mark.parametrize("kind", ["redis", "joined"])
+def test_every_message_takes_effect_once_while_connections_to_redis_are_cut(site, own_redis, kind):
+    cut_lines(kind, site, own_redis, CUTS)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
-def test_every_message_takes_effect_once_while_connections_to_redis_are_cut_for_long(site, own_redis, soak):
-    cut_lines(site, own_redis, 20 * CUTS * soak)
+@pytest.mark.parametrize("kind", ["redis", "joined"])
+def test_every_message_takes_effect_once_while_connections_to_redis_are_cut_for_long(site, own_redis, kind, soak):
+    cut_lines(kind, site, own_redis, 20 * CUTS * soak)
