@@ -17,6 +17,9 @@ _BACKENDS = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": _BACKENDS[os.environ.get("BENCH_CHANNEL_LAYER", "pubsub")],
-        "CONFIG": {"hosts": [f"unix://{os.environ.get('BENCH_REDIS', '/nowhere')}"]},
+        # No time limit for sockets: the default of redis-py is as short as the core layer waits on purpose.
+        "CONFIG": {
+            "hosts": [{"address": f"unix://{os.environ.get('BENCH_REDIS', '/nowhere')}", "socket_timeout": None}]
+        },
     },
 }
