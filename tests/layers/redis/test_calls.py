@@ -84,7 +84,7 @@ def test_an_operation_without_commands_waits_for_nobody(layer: RedisLayer) -> No
 async def test_a_coroutine_finds_redis_when_it_is_back(layer: RedisLayer, own_redis: RedisServer) -> None:
     own_redis.kill()
     sending = asyncio.create_task(layer.asend("work", {"type": "x"}))
-    await await_until(lambda: layer.line._failure, "the first attempt has failed")
+    await await_until(lambda: layer.line._absence.failure, "the first attempt has failed")
     own_redis.start()
     await sending
     assert (await asyncio.to_thread(layer.statistics)).channels["work"].waiting == 1

@@ -10,6 +10,7 @@ import pytest
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.line import LineLost
+from fairway.layers.redis import absence as absence_module
 from fairway.layers.redis import line as line_module
 from fairway.layers.redis.address import parse_redis_url
 from fairway.layers.redis.commands import Command, Commands
@@ -64,7 +65,7 @@ def made(own_redis: RedisServer) -> Iterator[Made]:
 def test_it_is_made_when_it_is_needed_and_again_when_it_broke(
     made: Made, own_redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line_module, "STEADY", 0.0)
+    monkeypatch.setattr(absence_module, "STEADY", 0.0)
     line = made.line
     line.ensure(10)
     line.ensure(10)
@@ -128,7 +129,7 @@ def test_all_calls_together_wait_once_for_a_redis_that_is_away(made: Made, own_r
     own_redis.kill()
     with pytest.raises(LayerUnavailable, match="cannot be reached"):
         made.line.ensure(0.0)
-    assert made.line.deadline(2.0) == made.line.deadline(2.0) == made.line._away_since + 2.0
+    assert made.line.deadline(2.0) == made.line.deadline(2.0) == made.line._absence.since + 2.0
 
 
 def test_a_server_that_lets_us_in_and_hangs_up_is_tried_more_and_more_seldom(

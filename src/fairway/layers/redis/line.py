@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.line import LineLost
-from fairway.layers.hub.reaching import FIRST_PAUSE, LONGEST_PAUSE, reach
+from fairway.layers.hub.reaching import reach
+from fairway.layers.redis.absence import Absence
 from fairway.layers.redis.answers import Answers, OnAnswer
 from fairway.layers.redis.commands import Command
 from fairway.layers.redis.link import Link, Request
@@ -32,9 +33,6 @@ from fairway.layers.redis.troubles import Trouble, trouble
 from fairway.layers.redis.wire import ReplyError, pack
 
 logger = logging.getLogger("fairway.layer")
-
-STEADY = 5.0
-"""Seconds that connections have to last for Redis to be called back, once they have broken in less."""
 
 OnResult = Callable[[Any], None]
 
@@ -71,15 +69,8 @@ class RedisLine:
         """What has come since the last `read`."""
         self._tell = tell
         self._link: Link | None = None
-        self._is_away = False
-        self._away_since = 0.0
         self._attempts = 0
-        self._failure = ""
-        self._made_at = 0.0
-        self._short_lives = 0
-        """How often in a row connections have broken soon after they were made."""
-        self._not_before = 0.0
-        """When they may be made again."""
+        self._absence = Absence(str(nodes.address))
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -105,8 +96,7 @@ class RedisLine:
 
     def deadline(self, wait: float) -> float:
         """Return until when a call that may wait for `wait` seconds waits: all together wait once for a lost line."""
-        now = time.monotonic()
-        return (self._away_since if self._away_since and self._link is None else now) + wait
+        return (self._absence.since if self._link is None else time.monotonic()) + wait
 
     def ensure(self, wait: float) -> None:
         """Return when there are connections; try for `wait` seconds, and at least once.
@@ -129,8 +119,8 @@ class RedisLine:
             if self.closed:
                 msg = "the layer is closed"
                 raise LayerUnavailable(msg)
-            if self._attempts != attempts and self._failure:
-                raise LayerUnavailable(self._failure)
+            if self._attempts != attempts and self._absence.failure:
+                raise LayerUnavailable(self._absence.failure)
             self._make()
         if self.closed:  # meanwhile
             self.lose(self._link, "closed")
@@ -139,30 +129,21 @@ class RedisLine:
         for stale in self._stale:
             stale.close()
         self._stale.clear()
-        if time.monotonic() < self._not_before:
-            raise LayerUnavailable(self._failure)
+        self._absence.check()
         link = Link(self.nodes, self.shards, self.lose)
         try:
             if self.generation or not self.nodes.masters:
                 self.nodes.refresh()
             link.open()
         except LayerUnavailable as error:
-            self._failure = str(error)
-            self._away_since = self._away_since or time.monotonic()
+            self._absence.failed(str(error))
             raise
         finally:
             self._attempts += 1
-        if self._is_away and not self._short_lives:
-            self._tell_back()
-        self._away_since, self._failure = 0.0, ""
-        self._made_at = time.monotonic()
+        self._absence.made()
         self.generation += 1
         self._link = link
         self._tell.made()
-
-    def _tell_back(self) -> None:
-        self._is_away = False
-        logger.warning("Redis at %s is back", self.nodes.address)
 
     def lose(self, link: Link | None, reason: str) -> None:
         """Give the connections up, unless that has been done."""
@@ -172,27 +153,13 @@ class RedisLine:
             if self._link is not link:
                 return
             self._link = None
-            now = time.monotonic()
-            lived = now - self._made_at
-            is_news = not self.closed and (not self._is_away or lived > STEADY)
-            self._is_away = True
-            self._away_since = now
-            self._hold_off(now, lived, reason)
+            is_news = self._absence.lost(reason) and not self.closed
             link.hang_up()
             self._stale.append(link)
             self._answers.clear()
             self._tell.lost()
         if is_news:
             logger.warning("%s: trying again until it is back", reason)
-
-    def _hold_off(self, now: float, lived: float, reason: str) -> None:
-        """Take more and more time where Redis takes connections, and refuses what is said on them."""
-        if lived > STEADY:
-            self._short_lives = 0
-            return
-        self._short_lives += 1
-        self._failure = reason
-        self._not_before = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._short_lives, 10))
 
     def drop(self, reason: str) -> None:
         """Give up whatever connections there are."""
@@ -203,8 +170,7 @@ class RedisLine:
         link, now = self._link, time.monotonic()
         if link is None:
             return
-        if self._is_away and now - self._made_at > STEADY:
-            self._tell_back()
+        self._absence.look_whether_it_lasts()
         node = link.silent(now)
         if node:
             self.lose(link, f"Redis at {node} gives no answer")
