@@ -59,11 +59,11 @@ sample is compared; a lost, surplus or wrong one makes the round fail instead of
 
 EPILOG = """\
 examples:
-  python -m bench --quick                                     everything once, in about three minutes
-  python -m bench --only echo --contenders fairway,uvicorn    three rounds of one family on two contenders
+  python -m bench --quick                                     everything once, in about six minutes
+  python -m bench --only echo --contenders fairway,uvicorn    two rounds of one family on two contenders
   python -m bench --shapes fanout-100,echo-100 --rounds 5
   python -m bench --profile                                   where the time of the hub goes, by room and function
-  python -m bench --json bench.json --write-results           the full run (about half an hour), kept in RESULTS.md
+  python -m bench --json bench.json --write-results           the full run (about 15 minutes), kept in RESULTS.md
 
 Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, and wrk for HTTP. What is
 missing is left out, aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     watched = OCCASIONS in options.only and not options.shapes
     if not contenders or not (shapes or watched):
         raise BenchError("nothing left to measure")
-    rounds = options.rounds or (1 if options.quick else 3)
+    rounds = options.rounds or (1 if options.quick else 2)
     _say(f"{len(shapes)} shapes, {len(contenders)} contenders, {rounds} rounds; logs in {folder}")
     started = len(contenders)
     watch, own = machine.Disturbance(), machine.own_cpu()
@@ -248,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--contenders", type=_choices(keys), default=keys, metavar="NAME,…", help="of " + ", ".join(keys)
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="default 3; with --quick 1")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="default 2; with --quick 1")
     parser.add_argument(
         "--quick", action="store_true", help="short loops and 500 idle sockets: to see that it works, not to quote"
     )
