@@ -643,3 +643,16 @@ def test_servers_register_with_the_root(desk: RedisDesk) -> None:
     assert desk.run(desk.commands.operator("#0", "unregister", "s1!")) == 1
     news = call(desk.client, "XRANGE", desk.key("news", "#0"), "-", "+")
     assert [fields for _, fields in news] == [[b"shard", b"s1!"], [b"shard", b"s2!"]]
+
+
+def test_a_recall_takes_what_stands_behind_along(desk: RedisDesk) -> None:
+    """It comes back behind what is released, and the session takes as much instead: nothing overtakes anything."""
+    session = desk.session("w", demand=3)
+    for body in (b"1", b"2", b"3"):
+        desk.send("w", body)
+    leases = [desk.leases[delivery.receipt] for delivery in desk.read(session)]
+    first, *behind = (lease.entry for lease in leases)
+    recall = desk.commands.recall(leases[0].shard, session, first, [first])
+    assert desk.run(recall) == [entry.encode() for entry in behind]
+    assert desk.bodies(session)[3:] == [b"1", b"2"]
+    assert desk.run(desk.commands.recall(leases[0].shard, "unknown", first, [first])) == []

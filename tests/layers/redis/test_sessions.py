@@ -115,9 +115,9 @@ def test_a_windowed_reader_asks_each_shard_for_what_it_gave_back_there() -> None
     sessions = opened(*WINDOWED)
     receipts = [give(sessions, "#0", "5-1"), give(sessions, "#0", "5-2"), give(sessions, "s!", "7-1")]
     released = sessions.release(Release(1, receipts))
-    assert [told(command) for command in released] == [
-        ("#0", "release", "5-1", "5-2"),
-        ("s!", "release", "7-1"),
+    assert [told(command) for _, command in released] == [
+        ("#0", "recall", "5-2", "5-1", "5-2"),
+        ("s!", "recall", "7-1", "7-1"),
     ]
     assert demand(sessions, 3) == [("#0", "demand", 2, 0), ("s!", "demand", 1, 0)]
     assert demand(sessions, 1) == []
@@ -150,8 +150,26 @@ def test_each_delivery_has_a_receipt_that_tells_where_it_is_held() -> None:
 def test_what_is_not_held_is_not_given_back() -> None:
     sessions = opened(*EXACT)
     receipt = give(sessions, "#0", "5-1")
-    assert [told(command) for command in sessions.release(Release(1, [receipt, 99]))] == [("#0", "release", "5-1")]
+    ((shard, command),) = sessions.release(Release(1, [receipt, 99]))
+    assert (shard, told(command)) == ("#0", ("#0", "recall", "5-1", "5-1"))
     assert sessions.release(Release(1, [receipt])) == []
+
+
+def test_what_arrives_while_something_is_given_back_may_be_none() -> None:
+    """It waits for the answer; what was taken back with it is dropped, also when it arrives afterwards."""
+    sessions = opened(*WINDOWED)
+    receipt = give(sessions, "#0", "5-1")
+    sessions.release(Release(1, [receipt]))
+    fields = [b"h", header_of(Envelope("m", "c"), 5), b"s", b"", b"b", b"body"]
+    for entry in ("5-2", "5-4"):
+        assert sessions.deliver(Lease("#0", sessions.name, entry), fields) is None
+    (delivery,) = sessions.recalled("#0", sessions.name, [b"5-2", b"5-3"])
+    lease = sessions.lease(delivery.receipt)
+    assert lease
+    assert lease.entry == "5-4"
+    assert sessions.deliver(Lease("#0", sessions.name, "5-3"), fields) is None
+    assert sessions.deliver(Lease("#0", sessions.name, "5-5"), fields) is not None
+    assert sessions.recalled("#0", "another name", []) == []
 
 
 def test_a_pause_gives_back_what_had_not_been_read() -> None:

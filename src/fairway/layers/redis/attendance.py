@@ -132,12 +132,21 @@ class Attendance:
         if isinstance(frame, Demand):
             return [self._line.request(command, give_up_on_error) for command in sessions.demand(frame)]
         if isinstance(frame, Release):
-            return [self._line.request(command, give_up_on_error) for command in sessions.release(frame)]
+            name = sessions.name
+            return [
+                self._line.request(command, partial(self._recalled, sessions, shard, name))
+                for shard, command in sessions.release(frame)
+            ]
         if not isinstance(frame, Shut):
             return []  # sessions are opened by operations, which know the shards
         for shard in sessions.shards:
             self._line.unwatch(shard, sessions.stream(shard))
         return [self._line.request(command, self._ended) for command in sessions.end("close")]
+
+    def _recalled(self, sessions: Sessions, shard: str, name: str, result: Any) -> None:
+        give_up_on_error(result)
+        for delivery in sessions.recalled(shard, name, result):
+            self._line.arrived.append(Delivered(sessions.number, delivery))
 
     def _orphan_ended(self, forget: Callable[[], object], result: Any) -> None:
         give_up_on_error(result)

@@ -177,6 +177,10 @@ class Commands:
         """Give deliveries back that were not begun."""
         return self.call(shard, "session", "release", session, *entries)
 
+    def recall(self, shard: str, session: str, last: str, entries: Iterable[str]) -> Command:
+        """Give deliveries back that were not begun, and behind them what stands after the last one that was read."""
+        return self.call(shard, "session", "recall", session, last, *entries)
+
     def end(self, shard: str, session: str, verb: str) -> Command:
         """Pause or close a session."""
         return self.call(shard, "session", verb, session)

@@ -24,13 +24,19 @@ ORPHANS = 1_000
 class _Seat:
     """The session in one shard."""
 
-    __slots__ = ("asked", "last", "owed")
+    __slots__ = ("asked", "kept", "last", "owed", "recalls", "void")
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
         """Exact readers: deliveries that this shard was asked for, and has not sent."""
-        self.last = (0, 0)
+        self.last = b"0-0"
         """The entry that was read last."""
+        self.recalls = 0
+        """How many recalls have not been answered."""
+        self.kept: list[tuple[Lease, Sequence[bytes]]] = []
+        """What has come meanwhile: it may be recalled."""
+        self.void: set[bytes] = set()
+        """Entries that were recalled, and may arrive all the same."""
         self.owed = 0
         """Places in the window that deliveries which went back have left taken."""
 
@@ -130,8 +136,8 @@ class Sessions:
         commands = []
         with self._lock:
             for shard, entries in zip(shards, held, strict=True):
-                last = self._seats[shard].last if shard in self._seats else (0, 0)
-                late = [entry.decode() for entry in entries if place_of(entry) > last]
+                last = self._seats[shard].last if shard in self._seats else b"0-0"
+                late = [entry.decode() for entry in entries if place_of(entry) > place_of(last)]
                 if late:
                     commands.append(self._commands.release(shard, self.name, late))
         return commands
@@ -143,15 +149,35 @@ class Sessions:
         with self._lock:
             if lease.session != self.name:
                 return None
-            receipt = next(self._receipts)
-            self._leases[receipt] = lease
             seat = self._seats.get(lease.shard)
             if seat:
-                seat.last = place_of(lease.entry.encode())
+                entry = lease.entry.encode()
+                if entry in seat.void:
+                    seat.void.discard(entry)
+                    return None
+                if seat.recalls:
+                    seat.kept.append((lease, fields))
+                    return None
+                seat.last = entry
                 if self._is_exact:
                     self._demand = max(0, self._demand - 1)
                     seat.asked = max(0, seat.asked - 1)
+            receipt = next(self._receipts)
+            self._leases[receipt] = lease
         return delivery_of(fields, receipt)
+
+    def recalled(self, shard: str, name: str, entries: Sequence[bytes]) -> list[Delivery]:
+        """Learn what a recall has taken back; return what came meanwhile and may be begun."""
+        with self._lock:
+            seat = self._seats.get(shard) if name == self.name else None
+            if seat is None:
+                return []
+            seat.recalls -= 1
+            seat.void.update(entry for entry in entries if place_of(entry) > place_of(seat.last))
+            if seat.recalls:
+                return []
+            kept, seat.kept = seat.kept, []
+        return [delivery for lease, fields in kept if (delivery := self.deliver(lease, fields))]
 
     def lease(self, receipt: int) -> Lease | None:
         """Return where a delivery is held."""
@@ -190,15 +216,21 @@ class Sessions:
             if more:
                 yield self._commands.demand(shard, self.name, more)
 
-    def release(self, frame: Release) -> list[Command]:
-        """Give deliveries back, each to its shard, in their order."""
+    def release(self, frame: Release) -> list[tuple[str, Command]]:
+        """Give deliveries back, in their order; return shard and command. What comes from it waits for `recalled`."""
         entries: dict[str, list[str]] = {}
         with self._lock:
             for receipt in frame.receipts:
                 lease = self._leases.pop(receipt, None)
                 if lease and lease.session == self.name:
                     entries.setdefault(lease.shard, []).append(lease.entry)
+            commands = []
             for shard, ones in entries.items():
-                if shard in self._seats and not self._is_exact:
-                    self._seats[shard].owed += len(ones)
-        return [self._commands.release(shard, self.name, ones) for shard, ones in entries.items()]
+                seat = self._seats.get(shard)
+                if seat is None:
+                    continue
+                if not self._is_exact:
+                    seat.owed += len(ones)
+                seat.recalls += 1
+                commands.append((shard, self._commands.recall(shard, self.name, seat.last.decode(), ones)))
+        return commands

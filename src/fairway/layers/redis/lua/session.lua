@@ -3,8 +3,11 @@
 -- 'open': ms without a sign after which it is dead, demand, reserve, and the queues that it reads
 -- 'demand': how many more (negative takes back), and how many of them are no places of an idle thread
 -- 'release': entries that were not begun, in the order in which they shall come back; 'pause'; 'close'; 'held': an entry
+-- 'recall': the entry that was read last, and then as 'release'; what stands after that one comes back behind these, since
+-- it would overtake them, and the session takes as much instead
 -- Result: 'ok'; 'gone' when there is no such session; for 'close' the prefixes that went with it; for 'pause' the entries
--- that it holds, of which some may be on their way still; for 'held' 'ok' or 'lost'.
+-- that it holds, of which some may be on their way still; for 'held' 'ok' or 'lost'; for 'recall' the entries that were
+-- not read.
 local verb, sid = arg[2], arg[3]
 local stream = B .. ':s:' .. sid
 
@@ -59,15 +62,14 @@ function verbs.demand()
   return 'ok'
 end
 
-function verbs.release()
-  local back = {}
-  for at = 4, #arg do
-    local found = call('XRANGE', stream, arg[at], arg[at])[1]
+local function take_back(entries, back)
+  for _, entry in ipairs(entries) do
+    local found = call('XRANGE', stream, entry, entry)[1]
     if found then
-      call('XDEL', stream, arg[at])
+      call('XDEL', stream, entry)
       local packed, expires = found[2][2], tonumber(found[2][8]) or 0
       local header = cmsgpack.unpack(packed)
-      if state[BEGUN] > 0 and call('SREM', B .. ':once', sid .. '/' .. arg[at]) == 1 then
+      if state[BEGUN] > 0 and call('SREM', B .. ':once', sid .. '/' .. entry) == 1 then
         count(BEGUN, -1)
         header[POLICY] = ONCE
         packed = cmsgpack.pack(header)
@@ -75,8 +77,23 @@ function verbs.release()
       back[#back + 1] = {header, packed, found[2][4], found[2][6], expires}
     end
   end
-  put_back(back)
+  return back
+end
+
+function verbs.release()
+  put_back(take_back({unpack(arg, 4)}, {}))
   return 'ok'
+end
+
+function verbs.recall()
+  local unread = {}
+  for at, entry in ipairs(call('XRANGE', stream, '(' .. arg[4], '+')) do unread[at] = entry[1] end
+  local back = take_back(unread, take_back({unpack(arg, 5)}, {}))
+  if #unread > 0 and tonumber(call('HGET', B .. ':sessions', sid) or -1) >= 0 then
+    call('HINCRBY', B .. ':sessions', sid, #unread * PLACE)
+  end
+  put_back(back)
+  return unread
 end
 
 local result = verbs[verb]()
