@@ -41,10 +41,13 @@ def stop() -> Iterator[Callable[[int], None]]:
 
 
 def begun(site: Site, channel: str, attempt: int = 1) -> int:
-    """The process that has begun the last message of a channel."""
+    """The process that has begun the last message of a channel, in that attempt or a later one.
+
+    A busy machine may lose the line a second time, before a message that came back has been begun.
+    """
 
     def find() -> int:
-        return next((r.pid for r in reversed(site.runs()) if (r.channel, r.attempt) == (channel, attempt)), 0)
+        return next((r.pid for r in reversed(site.runs()) if r.channel == channel and r.attempt >= attempt), 0)
 
     return wait_until(find, f"a run on {channel}, attempt {attempt}")
 

@@ -71,7 +71,7 @@ def test_what_is_under_way_while_redis_restarts(site, own_redis, options):
         begun(site, "websocket.receive", attempt=2)
         (site.folder / "hold").unlink()
         with site.seen() as seen:
-            assert json.loads(socket.recv(timeout=60))["attempt"] == 2
+            assert json.loads(socket.recv(timeout=60))["attempt"] >= 2
             socket.send("returns")
             assert json.loads(socket.recv(timeout=60))["how"] == "returns"
             send_until_taken(seen, "mark")
@@ -79,6 +79,8 @@ def test_what_is_under_way_while_redis_restarts(site, own_redis, options):
             while found[-1].get("work") != "mark":
                 found.append(seen.take())
         assert {one["receive"] for one in found if "receive" in one} == {"waits", "returns"}
-        assert [one["attempt"] for one in found if one.get("work") == "waits"] == [2] * (options == APPEND_ONLY)
+        kept = [one["attempt"] for one in found if one.get("work") == "waits"]
+        assert len(kept) == (options == APPEND_ONLY)
+        assert all(attempt >= 2 for attempt in kept)
         assert len(found) == 3 + (options == APPEND_ONLY)
         assert workers.process.poll() is None
