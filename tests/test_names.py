@@ -10,6 +10,7 @@ from fairway.names import (
     check_channel,
     check_group,
     check_not_reserved,
+    check_prefix,
     check_readable,
     new_channel,
     owner_prefix,
@@ -99,3 +100,10 @@ def test_a_long_wrong_name_makes_no_long_error():
     with pytest.raises(InvalidName) as caught:
         check_channel("x" * 1_000_000)
     assert len(str(caught.value)) < 400
+
+
+def test_a_prefix_ends_in_an_exclamation_mark():
+    assert check_prefix("websocket.send.A1!") == "websocket.send.A1!"
+    for name in ("s1", "s1?x", "s1!c1", "!", "", None):
+        with pytest.raises(InvalidName):
+            check_prefix(name)

@@ -54,6 +54,19 @@ def check_readable(name: object) -> str:
     return channel
 
 
+def check_prefix(name: object) -> str:
+    """Return `name` when it is a prefix that a process may own: what ends in `!`.
+
+    Raises:
+        InvalidName: as `check_channel`, or it ends in something else.
+    """
+    prefix = check_channel(name)
+    if not prefix.endswith("!"):
+        msg = f"an owner's prefix ends in '!', and {prefix!r} does not"
+        raise InvalidName(msg)
+    return prefix
+
+
 def check_group(name: object) -> str:
     """Return `name` when it may name a group: any text of 1 to 200 characters.
 

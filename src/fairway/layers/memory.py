@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from fairway.broker.core import Broker
 from fairway.broker.effects import Effect
-from fairway.errors import InvalidName, LayerUnavailable
+from fairway.errors import LayerUnavailable
 from fairway.layers.base import ChannelStatistics, DeadLetter, Inbox, Layer, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.locked import LockedBroker
 from fairway.layers.memory_ends import MemoryInbox, MemoryReader
 from fairway.layers.waiters import UNSETTLED, BlockingWaiter, LoopWaiter, Waiter
 from fairway.limits import BrokerLimits, MessageLimits
-from fairway.names import check_channel, check_group
+from fairway.names import check_channel, check_group, check_prefix
 
 ANSWER_TIMEOUT = 5.0
 """Seconds that a server may take to answer a question about its connections."""
@@ -163,9 +163,7 @@ class MemoryLayer(Layer):
     def inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
         """See `Layer.inbox`."""
         for prefix in prefixes:
-            if not check_channel(prefix).endswith("!"):
-                msg = f"an owner's prefix ends in '!', and {prefix!r} does not"
-                raise InvalidName(msg)
+            check_prefix(prefix)
         return self.locked.run(self._open_inbox, prefixes, on_readable)
 
     def _open_inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fairway.errors import InvalidName, LayerUnavailable
+from fairway.errors import LayerUnavailable
 from fairway.layers.base import Inbox
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.forks import at_fork
@@ -26,7 +26,7 @@ from fairway.layers.hub.turns import Sleeper, Takers, Turns, settle
 from fairway.layers.hub.verbs import HubVerbs
 from fairway.layers.waiters import UNSETTLED, LoopWaiter
 from fairway.limits import MessageLimits
-from fairway.names import check_channel, check_readable
+from fairway.names import check_prefix, check_readable
 from fairway.wire.hub import VERSIONS, Answer, Delivered, Frame, Ping, Recalled, Withdraw, pack
 
 WAIT = 2.0
@@ -247,9 +247,7 @@ class HubLayer(HubVerbs):
     def inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
         """See `Layer.inbox`. Belongs to the running event loop, and has a line of its own."""
         for prefix in prefixes:
-            if not check_channel(prefix).endswith("!"):
-                msg = f"an owner's prefix ends in '!', and {prefix!r} does not"
-                raise InvalidName(msg)
+            check_prefix(prefix)
         inbox = LocalInbox(self, list(dict.fromkeys(prefixes)), on_readable)
         self._inboxes.append(inbox)
         return inbox

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from fairway.broker.effects import Delivery, Effect, Ending, Send
 from fairway.errors import DeliveryLost, LayerUnavailable
@@ -271,7 +271,7 @@ class LocalReader(Reader):
         try:
             self._line.write(data, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _lost(delivery) from error
+            raise no_longer_held(delivery) from error
 
     async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
         """See `Reader.acommit`."""
@@ -279,19 +279,19 @@ class LocalReader(Reader):
         try:
             await self._line.awrite(data, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _lost(delivery) from error
+            raise no_longer_held(delivery) from error
 
     def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Any:
         data = self._pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
         try:
             self._held.remove(delivery.receipt)
         except KeyError:
-            raise _lost(delivery) from None
+            raise no_longer_held(delivery) from None
         return data
 
     def publish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.publish`."""
-        if not _is_answer(delivery, effect):
+        if not is_answer(effect, delivery):
             self._layer.publish(effect, timeout)
             return
         self._check_held(delivery)
@@ -299,11 +299,11 @@ class LocalReader(Reader):
         try:
             self._layer.call(make, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _lost(delivery) from error
+            raise no_longer_held(delivery) from error
 
     async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.apublish`."""
-        if not _is_answer(delivery, effect):
+        if not is_answer(effect, delivery):
             await self._layer.apublish(effect, timeout)
             return
         self._check_held(delivery)
@@ -311,14 +311,14 @@ class LocalReader(Reader):
         try:
             await self._layer.acall(make, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _lost(delivery) from error
+            raise no_longer_held(delivery) from error
 
     def _publishing(self, delivery: Delivery, effect: Effect, timeout: float, token: int) -> Frame:
         return PublishDuring(self._number, delivery.receipt & _RECEIPT, token, effect, timeout)
 
     def _check_held(self, delivery: Delivery) -> None:
         if delivery.receipt not in self._held:
-            raise _lost(delivery)
+            raise no_longer_held(delivery)
 
     def release(self, delivery: Delivery) -> None:
         """See `Reader.release`."""
@@ -393,10 +393,12 @@ class LocalReader(Reader):
         self._layer.nudge()
 
 
-def _is_answer(delivery: Delivery, effect: Effect) -> bool:
+def is_answer(effect: Effect, delivery: Delivery) -> TypeGuard[Send]:
+    """Say whether an effect answers the connection that a delivery came from."""
     return isinstance(effect, Send) and effect.channel == delivery.envelope.reply_channel
 
 
-def _lost(delivery: Delivery) -> DeliveryLost:
+def no_longer_held(delivery: Delivery) -> DeliveryLost:
+    """Return the error about a delivery that this process does not hold any more."""
     msg = f"receipt {delivery.receipt} is no longer held; another reader has the message, or had it"
     return DeliveryLost(msg)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 from fairway.broker.effects import Effect
-from fairway.errors import InvalidName, LayerUnavailable
+from fairway.errors import LayerUnavailable
 from fairway.layers.base import DeadLetter, Inbox, Layer, LayerStatistics
 from fairway.layers.codec import DEFAULT_LIMITS
 from fairway.layers.forks import at_fork
@@ -31,7 +31,7 @@ from fairway.layers.redis.reader import RedisReader
 from fairway.layers.redis.sessions import Sessions
 from fairway.layers.redis.shards import Shards
 from fairway.limits import BrokerLimits, MessageLimits
-from fairway.names import check_channel, check_group, check_readable
+from fairway.names import check_channel, check_group, check_prefix, check_readable
 from fairway.wire.hub import Delivered, Shut
 
 logger = logging.getLogger("fairway.layer")
@@ -294,9 +294,7 @@ class RedisLayer(Layer):
     def inbox(self, prefixes: Sequence[str], on_readable: Callable[[], None]) -> Inbox:
         """See `Layer.inbox`. Belongs to the running event loop, and has connections of its own."""
         for prefix in prefixes:
-            if not check_channel(prefix).endswith("!"):
-                msg = f"an owner's prefix ends in '!', and {prefix!r} does not"
-                raise InvalidName(msg)
+            check_prefix(prefix)
         inbox = RedisInbox(self, list(dict.fromkeys(prefixes)), on_readable)
         self._inboxes.append(inbox)
         return inbox

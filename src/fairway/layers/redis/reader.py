@@ -10,10 +10,9 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairway.broker.effects import Delivery, Effect, Ending, Send
-from fairway.errors import DeliveryLost
+from fairway.broker.effects import Delivery, Effect, Ending
 from fairway.layers.hub.line import LineLost
-from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader
+from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader, is_answer, no_longer_held
 from fairway.layers.redis.calls import Publishing, give_up_on_error
 from fairway.layers.redis.commands import Lease
 from fairway.layers.redis.operations import Steps, commit, single_commit
@@ -66,7 +65,7 @@ class RedisReader(LocalReader):
             else:
                 self._redis.calls.run(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
         except LineLost as error:
-            raise _gone(delivery) from error
+            raise no_longer_held(delivery) from error
 
     async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
         """See `Reader.acommit`."""
@@ -81,17 +80,17 @@ class RedisReader(LocalReader):
                     self._redis.calls.arun(lambda: self._several(lease, delivery, outbox, ending), 0, generation)
                 )
         except LineLost as error:
-            raise _gone(delivery) from error
+            raise no_longer_held(delivery) from error
 
     def _give_up(self, delivery: Delivery) -> Lease:
         """Hold a delivery no more, as far as this process knows; return where it is held."""
         try:
             self._held.remove(delivery.receipt)
         except KeyError:
-            raise _gone(delivery) from None
+            raise no_longer_held(delivery) from None
         lease = self.sessions.take_lease(delivery.receipt & _RECEIPT)
         if lease is None:
-            raise _gone(delivery)
+            raise no_longer_held(delivery)
         return lease
 
     def _single(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> list[Any]:
@@ -118,11 +117,11 @@ class RedisReader(LocalReader):
 
     def _answering(self, delivery: Delivery, effect: Effect, timeout: float) -> Publishing | None:
         """Return what answers the delivery's own connection; None for any other effect."""
-        if not isinstance(effect, Send) or effect.channel != delivery.envelope.reply_channel:
+        if not is_answer(effect, delivery):
             return None
         lease = self.sessions.lease(delivery.receipt & _RECEIPT)
         if delivery.receipt not in self._held or lease is None:
-            raise _gone(delivery)
+            raise no_longer_held(delivery)
         token = self._redis.calls.new_token()
         return Publishing.answer(self._redis.commands, lease, delivery, effect, token, timeout)
 
@@ -135,7 +134,7 @@ class RedisReader(LocalReader):
         try:
             self._redis.calls.run(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _gone(delivery) from error
+            raise no_longer_held(delivery) from error
 
     async def apublish(self, delivery: Delivery, effect: Effect, timeout: float = 0) -> None:
         """See `Reader.apublish`."""
@@ -146,7 +145,7 @@ class RedisReader(LocalReader):
         try:
             await self._redis.calls.arun(steps, timeout, delivery.receipt >> GENERATION_SHIFT)
         except LineLost as error:
-            raise _gone(delivery) from error
+            raise no_longer_held(delivery) from error
 
 
 async def _to_the_end(commit: Coroutine[Any, Any, None]) -> None:
@@ -166,8 +165,3 @@ def _check_committed(result: Any) -> None:
     give_up_on_error(result)  # then the message is delivered again
     if result == b"lost":
         logger.warning("a commit came too late: another reader has the message, or had it")
-
-
-def _gone(delivery: Delivery) -> DeliveryLost:
-    msg = f"receipt {delivery.receipt} is no longer held; another reader has the message, or had it"
-    return DeliveryLost(msg)
