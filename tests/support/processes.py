@@ -1,7 +1,9 @@
 """Start a program for a test, know when it is ready, and see what it printed when it was not."""
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +16,10 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_DEADLINE = 10.0
+CLUSTER_BUS = 10000
+"""So far above its port a Redis of a Cluster listens for the others."""
+TEST_PROCESSES = 16
+"""Beyond so many, two of them share their ports."""
 
 
 class Program:
@@ -107,8 +113,32 @@ def running_python(*arguments: str | Path, port: int = 0, env: Mapping[str, str]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody had a moment ago."""
+    """A port of 127.0.0.1 that is free, with the Cluster bus of a Redis there, and that stays free until it is used.
+
+    It lies below what the system gives to outgoing connections, and no test that runs beside this one gets the same.
+    """
+    while True:
+        port = next(_ports)
+        if all(_is_free(number) for number in (port, port + CLUSTER_BUS)):
+            return port
+
+
+def _is_free(port: int) -> bool:
     with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _own_ports() -> Iterator[int]:
+    """Go round the ports of this process of the test run, from a place that differs from run to run."""
+    here = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % TEST_PROCESSES
+    ports = [*range(12000 + here, 22000, TEST_PROCESSES)]
+    start = random.SystemRandom().randrange(len(ports))
+    return itertools.cycle(ports[start:] + ports[:start])
+
+
+_ports = _own_ports()

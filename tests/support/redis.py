@@ -5,10 +5,8 @@ together. Nothing is kept on a disk unless a test asks, so a restart means an em
 """
 
 import contextlib
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,14 +18,10 @@ from urllib.parse import quote
 import redis
 
 from tests.support.components import require_component
-from tests.support.processes import Program, running
+from tests.support.processes import Program, free_port, running
 from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
-# Below the ports that the system gives to outgoing connections, so that a server that is down keeps its port; and with
-# the bus of a Cluster, 10,000 above, still below them.
-PORTS = range(12000, 22000)
-BUS = 10000
 START_ATTEMPTS = 5
 NO_PERSISTENCE = ("--save", "", "--appendonly", "no")
 APPEND_ONLY = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
@@ -62,7 +56,7 @@ class RedisServer:
         self, folder: Path, options: Sequence[str] = (), *, port: int = 0, certificates: Certificates | None = None
     ) -> None:
         self.folder = folder
-        self.port = port or free_low_port()
+        self.port = port or free_port()
         self.socket = folder / "redis.sock"
         self.certificates = certificates
         self._options = tuple(options)
@@ -212,14 +206,6 @@ def started(folder: Path, options: Sequence[str] = (), *, certificates: Certific
     return server
 
 
-def free_low_port() -> int:
-    """A port of 127.0.0.1, and its Cluster bus, that nobody had a moment ago and no outgoing connection will get."""
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        if all(_is_free(number) for number in (port, port + BUS)):
-            return port
-
-
 def make_certificates(folder: Path) -> Certificates:
     """Make an authority and a certificate for 127.0.0.1 and localhost in a folder."""
     ca, certificate, key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
@@ -237,16 +223,6 @@ def make_certificates(folder: Path) -> Certificates:
 def _openssl(*arguments: str | Path) -> None:
     done = subprocess.run([require_component("openssl"), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def _is_free(port: int) -> bool:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _is_loaded(client: "redis.Redis[bytes]") -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import redis
 
 from tests.support.components import require_component
-from tests.support.processes import Program, running
-from tests.support.redis import HOST, RedisServer, call, free_low_port, redis_folder, started
+from tests.support.processes import Program, free_port, running
+from tests.support.redis import HOST, RedisServer, call, redis_folder, started
 from tests.support.waiting import wait_until
 
 SERVICE = "fairway-tests"
@@ -108,7 +108,7 @@ def redis_sentinel(sentinels: int = 1, *, down_after: int = DOWN_AFTER) -> Itera
 
 
 def _start_sentinel(life: contextlib.ExitStack, master: int, down_after: int) -> Program:
-    folder, port = life.enter_context(redis_folder()), free_low_port()
+    folder, port = life.enter_context(redis_folder()), free_port()
     settings = folder / "sentinel.conf"
     settings.write_text(
         f"port {port}\nbind {HOST}\ndir {folder}\n"
