@@ -8,10 +8,10 @@ import logging
 import pytest
 
 from fairway import Channel, Group, Message, route
-from fairway.channel import Message as MessageClass
 from fairway.consumers import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from fairway.errors import DenyConnection
 from fairway.layers.codec import decode_message
+from fairway.message import Message as MessageClass
 from tests.support.chain import CLIENT, SOCKETS, Chain
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
-from fairway.channel import Message
+from fairway.message import Message
 from fairway.routing import Include, Route, RouteClass, Router, describe_consumer, include, route, route_class
 
 

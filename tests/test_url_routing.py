@@ -6,7 +6,7 @@ from django.urls import include as django_include
 from django.urls import path, re_path
 from django.views import View
 
-from fairway.channel import Message
+from fairway.message import Message
 from fairway.routing import Router, include, route
 from fairway.url_routing import PathEntry
 from tests.test_routing import Chat, one, two

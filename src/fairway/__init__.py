@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from fairway.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from fairway.channel import Channel, Group, Message
+    from fairway.channel import Channel, Group
     from fairway.conf import channel_layers
+    from fairway.message import Message
     from fairway.routing import include, route, route_class
 
 __version__ = "0.1.0.dev0"
@@ -21,7 +22,7 @@ DEFAULT_CHANNEL_LAYER = "default"
 _HOMES = {
     "Channel": "fairway.channel",
     "Group": "fairway.channel",
-    "Message": "fairway.channel",
+    "Message": "fairway.message",
     "channel_layers": "fairway.conf",
     "include": "fairway.routing",
     "route": "fairway.routing",

@@ -22,13 +22,13 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, syn
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
-from fairway.channel import Message
 from fairway.conf import channel_layers
 from fairway.consumers.calls import is_coroutine_consumer
 from fairway.database import close_connections, opened_connections, tend_connections
 from fairway.errors import ChannelSocketException, InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
+from fairway.message import Message
 from fairway.routing import Consumer, Router
 from fairway.signals import consumer_finished, consumer_started
 from fairway.worker.loop import Worker

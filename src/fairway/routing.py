@@ -23,7 +23,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
-from fairway.channel import Message
+from fairway.message import Message
 from fairway.url_routing import PathEntry, check_no_generator, targets_of
 
 MOST_KNOWN = 1024

@@ -21,7 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import Resolver404, URLPattern, URLResolver
 
 if TYPE_CHECKING:
-    from fairway.channel import Message
+    from fairway.message import Message
 
 FUNCTION_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.disconnect")
 """What a plain function below a path is called for."""

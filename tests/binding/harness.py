@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from fairway.broker.effects import Frame, GroupFrame
-from fairway.channel import Message
 from fairway.conf import channel_layers
 from fairway.layers.codec import decode_message
+from fairway.message import Message
 
 SOCKETS = "websocket.send.T1!"
 CLIENT = f"{SOCKETS}c1"

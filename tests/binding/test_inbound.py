@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway.binding import Binding, WebsocketBinding
-from fairway.channel import Message
 from fairway.consumers import WebsocketMultiplexer
+from fairway.message import Message
 from tests.support.bound.models import Everything, IntegerValue, Page, Person, PinnedPost, Profile, Token
 
 

@@ -7,10 +7,10 @@ from itertools import count
 from typing import Any
 
 from fairway.broker.effects import Abandoned, Credit, Delivery, Done, Envelope, Frame, Item
-from fairway.channel import Message
 from fairway.http.consumers import ViewConsumer
 from fairway.layers.codec import decode_message, encode_message
 from fairway.layers.memory import MemoryLayer
+from fairway.message import Message
 from fairway.worker.contract import Call
 from fairway.worker.dispatch import Dispatcher
 from fairway.worker.outbox import Outbox

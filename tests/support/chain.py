@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from fairway.application import DjangoApplication
 from fairway.broker.effects import Done, Envelope, Frame, GroupFrame, Item, State
-from fairway.channel import Message
 from fairway.layers.codec import decode_message, encode_message
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import WorkerLimits
+from fairway.message import Message
 from fairway.routing import Router
 from fairway.worker.contract import Application
 from fairway.worker.loop import Worker

@@ -17,11 +17,11 @@ from django.utils.crypto import constant_time_compare
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import GroupSend
-from fairway.channel import Message
 from fairway.conf import channel_layers
 from fairway.errors import DenyConnection
 from fairway.layers.base import Layer
 from fairway.layers.codec import encode_message
+from fairway.message import Message
 from fairway.messages import check_group_message
 from fairway.names import MAX_GROUP_LENGTH, random_part
 from fairway.sessions.decorators import open_http_session

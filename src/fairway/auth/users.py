@@ -22,8 +22,8 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from fairway.auth.recent import MAX_USERS, RECENT, Login, user_max_age
-from fairway.channel import Message
 from fairway.conf import read_setting
+from fairway.message import Message
 from fairway.sessions.around import Consumer, Step, around
 from fairway.sessions.decorators import CHANNEL_SESSION, HTTP_SESSION, REMEMBERED
 from fairway.sessions.store import ChannelSessionStore

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from fairway.binding.changes import CREATE, DELETE, UPDATE
 from fairway.binding.payloads import WrongPayload, clean_key, echo
 from fairway.binding.writing import save_new, save_update
-from fairway.channel import Message
+from fairway.message import Message
 
 
 class Inbound:

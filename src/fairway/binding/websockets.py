@@ -14,7 +14,8 @@ from fairway.binding.base import Binding
 from fairway.binding.changes import CREATE, groups_of
 from fairway.binding.fields import field_values
 from fairway.binding.payloads import read_payload
-from fairway.channel import Group, Message
+from fairway.channel import Group
+from fairway.message import Message
 
 
 class WebsocketBinding(Binding):

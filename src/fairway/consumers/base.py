@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
 
-from fairway.channel import Message
 from fairway.consumers.calls import Decorator, decorated_once, is_coroutine_function, resolve
+from fairway.message import Message
 from fairway.routing import RouteClass
 from fairway.worker.state import ConnectionState
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
-from fairway.channel import Message
+from fairway.message import Message
 
 Consumer = Callable[..., Any]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

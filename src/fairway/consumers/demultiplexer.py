@@ -13,13 +13,13 @@ from typing import Any, ClassVar, NoReturn
 
 from asgiref.sync import sync_to_async
 
-from fairway.channel import Message
 from fairway.consumers.calls import Consumer, is_coroutine_consumer, resolve
 from fairway.consumers.events import handler_of, reserve_names, warn_unhandled
 from fairway.consumers.json_websocket import JSON_HOOKS, JsonWebsocketConsumer, describe_error
 from fairway.consumers.multiplexer import WebsocketMultiplexer
 from fairway.consumers.websocket import Methods
 from fairway.errors import SendNotAvailableOnDemultiplexer
+from fairway.message import Message
 
 logger = logging.getLogger("fairway.consumers")
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from fairway.channel import Message
+from fairway.message import Message
 
 logger = logging.getLogger("fairway.consumers")
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, NoReturn
 
-from fairway.channel import Message
 from fairway.consumers.events import reserve_names
 from fairway.consumers.websocket import HOOKS, Methods, WebsocketConsumer
+from fairway.message import Message
 
 logger = logging.getLogger("fairway.consumers")
 

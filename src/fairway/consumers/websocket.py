@@ -9,11 +9,12 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, ClassVar, NoReturn
 
-from fairway.channel import Group, Message
+from fairway.channel import Group
 from fairway.consumers.base import BaseConsumer
 from fairway.consumers.calls import Decorator, any_coroutine_function, is_coroutine_function, resolve
 from fairway.consumers.events import bound_handler, handler_of, reserve_names
 from fairway.errors import SendNotAvailableOnDemultiplexer
+from fairway.message import Message
 
 # The hooks of these classes take `*args: Any, **kwargs: Any`, so that a typed application may override them with the
 # arguments of its own routes.

@@ -18,7 +18,7 @@ from fairway.layers.base import Reader
 from fairway.layers.codec import decode_message
 
 if TYPE_CHECKING:
-    from fairway.channel import Message
+    from fairway.message import Message
 
 WINDOW = 4
 """Chunks that may wait here while one is written: what the server's window holds in chunks of the usual size."""

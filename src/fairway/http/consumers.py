@@ -14,7 +14,8 @@ from fairway.limits import HttpLimits
 from fairway.worker.outbox import dispatch_effect
 
 if TYPE_CHECKING:
-    from fairway.channel import Channel, Message
+    from fairway.channel import Channel
+    from fairway.message import Message
 
 logger = logging.getLogger("fairway.http")
 

@@ -23,7 +23,7 @@ from fairway.http.request import AsgiRequest, script_name
 from fairway.http.response import CHUNK_SIZE, ReplyMessage, chunk_bytes, encode_head, encode_response
 
 if TYPE_CHECKING:
-    from fairway.channel import Message
+    from fairway.message import Message
 
 logger = logging.getLogger("django.request")
 

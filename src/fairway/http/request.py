@@ -21,7 +21,8 @@ from fairway.http.body import SharedStream, check_bytes, collect_body
 from fairway.url_routing import path_below
 
 if TYPE_CHECKING:
-    from fairway.channel import Channel, Message
+    from fairway.channel import Channel
+    from fairway.message import Message
 
 _UNPREFIXED = {b"CONTENT_LENGTH", b"CONTENT_TYPE"}
 

@@ -15,9 +15,9 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from fairway.channel import Message
 from fairway.consumers.calls import is_coroutine_function
 from fairway.errors import DenyConnection
+from fairway.message import Message
 from fairway.security.targets import guard_class, message_of
 
 logger = logging.getLogger("fairway.security")

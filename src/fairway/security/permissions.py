@@ -21,10 +21,10 @@ from typing import Any, TypeVar, overload
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import PermissionDenied
 
-from fairway.channel import Message
 from fairway.consumers import WebsocketConsumer
 from fairway.consumers.calls import is_coroutine_function
 from fairway.errors import DenyConnection
+from fairway.message import Message
 from fairway.security.targets import guard_class, message_of
 from fairway.worker.state import ConnectionState
 

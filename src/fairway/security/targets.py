@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fairway.channel import Message
 from fairway.consumers import BaseConsumer
+from fairway.message import Message
 from fairway.sessions.around import find_message
 
 Guard = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from fairway.channel import Message
 from fairway.consumers.calls import is_coroutine_consumer, is_coroutine_function
+from fairway.message import Message
 
 Consumer = TypeVar("Consumer", bound=Callable[..., Any])
 

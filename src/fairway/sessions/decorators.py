@@ -19,7 +19,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import SuspiciousOperation
 from django.http import QueryDict, parse_cookie
 
-from fairway.channel import Message
+from fairway.message import Message
 from fairway.sessions.around import Consumer, Step, around
 from fairway.sessions.engines import aopen_session, engine_module, open_session
 

@@ -8,10 +8,10 @@ from django.contrib.sessions.backends.base import CreateError, SessionBase
 from django.core.exceptions import ImproperlyConfigured
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.channel import Message
 from fairway.conf import channel_layers, read_setting
 from fairway.errors import ConsumeLater
 from fairway.layers.base import Layer
+from fairway.message import Message
 from fairway.sessions.store import ChannelSessionStore, OtherState, OwnState, session_key_for
 from fairway.worker.outbox import current_outbox
 

@@ -15,9 +15,9 @@ from django.contrib.sessions.backends.base import CreateError, SessionBase
 from django.utils.module_loading import import_string
 
 from fairway.broker.effects import SaveState
-from fairway.channel import Message
 from fairway.errors import MessageTooLarge
 from fairway.layers.base import Layer
+from fairway.message import Message
 from fairway.worker.outbox import adispatch_effect, dispatch_effect
 from fairway.worker.state import ConnectionState
 

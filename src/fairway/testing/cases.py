@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.test import TestCase, TransactionTestCase
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.channel import Message
+from fairway.message import Message
 from fairway.testing.client import next_message
 from fairway.testing.commit_hooks import drop_commit_hooks, run_commit_hooks
 from fairway.testing.layers import PlacedLayers

@@ -13,10 +13,11 @@ from asgiref.sync import sync_to_async
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.application import ConsumerCall
-from fairway.channel import Group, Message
+from fairway.channel import Group
 from fairway.errors import InvalidMessage
 from fairway.layers.codec import decode_message, unpack_value
 from fairway.layers.memory import MemoryLayer
+from fairway.message import Message
 from fairway.routing import Consumer
 from fairway.testing.commit_hooks import run_commit_hooks
 from fairway.testing.connection import Connection, connection_of

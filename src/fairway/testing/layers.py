@@ -12,12 +12,12 @@ from typing import Any, Self
 from django.core.signals import setting_changed
 
 from fairway.application import DjangoApplication
-from fairway.channel import Message
 from fairway.conf import channel_layers
 from fairway.database import care_by_message
 from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.memory import MemoryLayer
+from fairway.message import Message
 from fairway.routing import Router, resolve_routing
 
 _stack: list["PlacedLayers"] = []
