@@ -19,6 +19,7 @@ from fairway.broker.core import Broker
 from fairway.broker.effects import (
     Abandoned,
     Add,
+    Again,
     Announced,
     Answered,
     Ask,
@@ -26,6 +27,7 @@ from fairway.broker.effects import (
     Deliver,
     Discard,
     Done,
+    End,
     Ending,
     Envelope,
     Frame,
@@ -41,6 +43,7 @@ from fairway.broker.effects import (
     Send,
     Settled,
     State,
+    terms_of,
 )
 from fairway.broker.inbox import Mark
 from fairway.broker.post import queue_name
@@ -322,11 +325,11 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        later=st.booleans(),
+        ending=st.sampled_from([Ending.DONE, Ending.LATER, Again(0.3, 1, "failed")]),
         sends=outboxes,
         extra=st.integers(0, 3),
     )
-    def commit(self, data: st.DataObject, later: bool, sends: list[tuple[str, int]], extra: int) -> None:
+    def commit(self, data: st.DataObject, ending: End, sends: list[tuple[str, int]], extra: int) -> None:
         lease = self.some_lease(data)
         if lease is None:
             return
@@ -337,16 +340,16 @@ class BrokerMachine(RuleBasedStateMachine):
         self.spent.append((lease.session, lease.receipt))
         self.committed += 1
         self.note_effects(outbox, letter)
-        if later:
+        if ending is not Ending.DONE:
             letter.retries += 1
             letter.begin()
-            if letter.retries > LIMITS.requeues:
-                self.note_lost(letter, "retries")
+            again = terms_of(ending, letter.retries, LIMITS)
+            if letter.retries > again.limit:
+                self.note_lost(letter, again.reason)
             else:
                 self.later.append(letter)
         elif letter.order >= 0 and (owner := self.owner_of("s1!x")):
             owner.items.append(Done("s1!x", letter.order))
-        ending = Ending.LATER if later else Ending.DONE
         self.do(self.broker.commit, lease.session, lease.receipt, outbox, ending, self.now)
 
     def note_effects(self, outbox: list[Any], done: Letter) -> None:

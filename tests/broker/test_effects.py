@@ -5,6 +5,7 @@ import pytest
 
 from fairway.broker import effects
 from fairway.broker.effects import Effect, Envelope, Item, Policy
+from fairway.limits import BrokerLimits
 
 
 def one_of_each(union):
@@ -50,6 +51,28 @@ def test_an_envelope_expires_until_it_is_begun():
     assert not again.is_expired(1e9)
     chunk = Envelope("i", "body?x", expires=5.0)
     assert chunk.for_another_run(attempt=2, retries=0).expires == 5.0
+
+
+def test_the_run_of_an_envelope_names_its_effects():
+    assert Envelope("m", "w").run_name() == "m"
+    assert Envelope("m", "w", retries=2).run_name() == "m~2"
+
+
+def test_a_job_that_sends_itself_on_for_ever_has_no_longer_id_each_time():
+    name, seen = "m", set()
+    for _ in range(1000):
+        name = f"{Envelope(name, 'w', retries=3).run_name()}.7"
+        seen.add(name)
+    assert len(seen) == 1000
+    assert max(map(len, seen)) <= effects.LONGEST_ID + 4
+
+
+def test_how_a_message_comes_again():
+    limits = BrokerLimits(requeues=3, requeue_pause=0.5)
+    assert effects.terms_of(effects.Ending.LATER, 1, limits) == effects.Again(0.5, 3, "retries")
+    assert effects.terms_of(effects.Ending.LATER, 3, limits) == effects.Again(2.0, 3, "retries")
+    own = effects.Again(7, 1, "failed")
+    assert effects.terms_of(own, 3, limits) is own
 
 
 def test_signals_are_no_items():

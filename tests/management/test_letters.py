@@ -50,10 +50,16 @@ def test_one_in_full_tells_its_history_and_what_is_in_it():
 
 
 def test_a_body_that_is_no_message_is_shown_all_the_same():
-    shown = letters.full(letter(body=b"\xc1", reply_channel="", reason="new"))
+    shown = letters.full(letter(body=b"\xc1", reply_channel="", reason="failed: no\x1b luck"))
     assert shown.endswith("body:\nb'\\xc1'")
     assert "reply channel: -" in shown
-    assert "new (of a newer server)" in shown
+    assert "reason:        failed: no\\x1b luck\n" in shown
+
+
+def test_a_long_reason_is_cut_in_a_table_alone():
+    long = letter(reason="failed 6 times: ValueError: " + "no luck " * 20)
+    assert " [...]  " in letters.table([long])
+    assert "no luck " * 19 in letters.full(long)
 
 
 def test_nothing_reaches_the_terminal_unescaped():

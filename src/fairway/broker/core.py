@@ -27,6 +27,7 @@ from fairway.broker.effects import (
     Delivery,
     Done,
     Effect,
+    End,
     Ending,
     Envelope,
     Policy,
@@ -34,6 +35,7 @@ from fairway.broker.effects import (
     SaveState,
     Send,
     Settled,
+    terms_of,
 )
 from fairway.broker.inbox import Inbox, Mark
 from fairway.broker.mailbox import Letter
@@ -43,7 +45,7 @@ from fairway.broker.wills import DISCONNECT, Will
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
 from fairway.limits import BrokerLimits
 
-_LATER = Ending.LATER
+_DONE = Ending.DONE
 """Looked up once: finding a member of an enum costs as much as a call."""
 
 TICK = 0.01
@@ -61,7 +63,7 @@ class Broker(Publishing):
     # --- commit ------------------------------------------------------------------------------------------------------
 
     def commit(
-        self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: Ending, now: float, more: int = 0
+        self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: End, now: float, more: int = 0
     ) -> None:
         """Acknowledge a delivery and publish its outbox, in one step.
 
@@ -84,9 +86,9 @@ class Broker(Publishing):
             if inbox and type(effect) is Send and effect.channel == reply_channel:
                 self.owners.frame(inbox, reply_channel, effect.body)  # what nearly every effect is
             else:
-                self._apply(effect, f"{_run(envelope)}.{index}", now)
-        if ending is _LATER:
-            self._consume_later((envelope, delivery.body), outbox, now)
+                self._apply(effect, f"{envelope.run_name()}.{index}", now)
+        if ending is not _DONE:
+            self._consume_again((envelope, delivery.body), outbox, ending, now)
         else:
             self.post.held -= len(delivery.body)
             if envelope.order >= 0:
@@ -97,16 +99,18 @@ class Broker(Publishing):
         if more:
             self._demand(session, more, now)
 
-    def _consume_later(self, letter: Letter, outbox: Sequence[Effect], now: float) -> None:
-        envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=letter[0].retries + 1)
-        if envelope.retries > self.limits.requeues:
-            self._bury((envelope, letter[1]), "retries", now)
+    def _consume_again(self, letter: Letter, outbox: Sequence[Effect], ending: End, now: float) -> None:
+        retries = letter[0].retries + 1
+        again = terms_of(ending, retries, self.limits)
+        envelope = letter[0].for_another_run(attempt=letter[0].attempt, retries=retries)
+        if retries > again.limit:
+            self._bury((envelope, letter[1]), again.reason, now)
             return
         for effect in outbox:
             if isinstance(effect, SaveState) and effect.channel == envelope.reply_channel:
                 state = {**(envelope.state or {}), **effect.changes}
                 envelope.state = {key: value for key, value in state.items() if value is not None}
-        due = now + self.limits.requeue_pause * 2 ** (envelope.retries - 1)
+        due = now + again.pause
         heappush(self._later, (due, next(self._numbers), (envelope, letter[1])))
         self._note_due(due)
 
@@ -279,8 +283,3 @@ class Broker(Publishing):
         self._last_words.clear()
         for session in self.sessions:
             session.leases.clear()
-
-
-def _run(envelope: Envelope) -> str:
-    """Return what names the effects of a run: after `ConsumeLater` it is another one, whose effects are no repeats."""
-    return f"{envelope.id}~{envelope.retries}" if envelope.retries else envelope.id

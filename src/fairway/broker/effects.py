@@ -12,10 +12,16 @@ default.
 """
 
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from fairway.limits import BrokerLimits
+
+LONGEST_ID = 64
+"""Characters of a message's id from which the ids of what its consumer sends are made; of a longer one, its hash."""
 
 
 class Policy(IntEnum):
@@ -48,6 +54,14 @@ class Envelope(Struct, array_like=True, gc=False):
     def is_expired(self, now: float) -> bool:
         """Whether its time is over. Once it has been begun it has no such time any more."""
         return self.expires is not None and self.expires <= now
+
+    def run_name(self) -> str:
+        """Return what names the effects of this run: a repeat of it names them alike, the run after a pause does not.
+
+        A job that sends itself on for ever would make its id longer each time, so a long one is replaced by its hash.
+        """
+        name = self.id if len(self.id) <= LONGEST_ID else blake2b(self.id.encode(), digest_size=16).hexdigest()
+        return f"{name}~{self.retries}" if self.retries else name
 
     def for_another_run(self, *, attempt: int, retries: int) -> "Envelope":
         """Return the envelope for the next run of a message that has been begun.
@@ -112,6 +126,29 @@ class Ending(IntEnum):
     """The message is consumed: its connection's next one may go out."""
     LATER = 1
     """`ConsumeLater`: the same message comes again after a pause, and the next one waits."""
+
+
+class Again(Struct, array_like=True, gc=False, tag="again"):
+    """`Ending.LATER` on terms of one's own.
+
+    The message comes again after `pause` seconds. Once it would have come again more than `limit` times it is a dead
+    letter with this `reason` instead; with a limit of 0 at once.
+    """
+
+    pause: float
+    limit: int
+    reason: str
+
+
+End = Ending | Again
+"""How a commit ends its delivery."""
+
+
+def terms_of(ending: End, retries: int, limits: BrokerLimits) -> Again:
+    """Return when, and how often at most, a message comes again that has come again `retries` - 1 times before."""
+    if isinstance(ending, Again):
+        return ending
+    return Again(limits.requeue_pause * 2.0 ** (retries - 1), limits.requeues, "retries")
 
 
 # --- what a server reads from its inbox ------------------------------------------------------------------------------

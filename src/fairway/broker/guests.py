@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from fairway.broker.abroad import JoinedOwners
 from fairway.broker.core import Broker
-from fairway.broker.effects import Deliver, Delivery, Effect, Ending, Send
+from fairway.broker.effects import Deliver, Delivery, Effect, End, Send
 from fairway.broker.outward import (
     Answering,
     Committed,
@@ -117,7 +117,7 @@ class Guests(Broker):
         return delivery
 
     def commit(
-        self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: Ending, now: float, more: int = 0
+        self, session_id: int, receipt: int, outbox: Sequence[Effect], ending: End, now: float, more: int = 0
     ) -> None:
         """Acknowledge a delivery and publish its outbox: here in one step, or at the upstream in one."""
         delivery = self._take_guest(session_id, receipt) if receipt in self._guests else None

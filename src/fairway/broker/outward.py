@@ -3,7 +3,7 @@
 As all signals they are acted on after the command that brought them about has ended, in their order.
 """
 
-from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Outward, Send
+from fairway.broker.effects import Delivery, Effect, End, Envelope, Outward, Send
 from fairway.broker.inbox import Mark
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ class Committed(Outward, gc=False):
     session: int
     delivery: Delivery
     outbox: list[Effect]
-    ending: Ending
+    ending: End
 
 
 class GivenBack(Outward, gc=False):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from fairway.broker.effects import Delivery, Effect, Ending, Envelope, GroupSend, Item, Send
+from fairway.broker.effects import Delivery, Effect, End, Ending, Envelope, GroupSend, Item, Send
 from fairway.layers.codec import DEFAULT_LIMITS, encode_message
 from fairway.names import check_channel, check_group
 
@@ -69,7 +69,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     channel: str
     reply_channel: str
     reason: str
-    """"attempts" or "retries" (used up), or "full" (an effect of a commit that found no room)."""
+    """"attempts" or "retries" (used up), "full" (an effect of a commit that found no room), or that of an `Again`."""
     attempts: int
     """How often it was delivered."""
     retries: int
@@ -94,15 +94,18 @@ class Reader(ABC):
         """Do as `receive`."""
 
     @abstractmethod
-    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """Acknowledge the delivery and publish its outbox, in one step. Never waits for room in a channel.
+
+        Parameters:
+            ending: whether the message is done, or comes again: as after `ConsumeLater`, or on the terms of an `Again`.
 
         Raises:
             DeliveryLost: the receipt is no longer held; nothing was published.
         """
 
     @abstractmethod
-    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """Do as `commit`."""
 
     @abstractmethod

@@ -264,4 +264,5 @@ def _log_mislaid(envelope: Envelope, reason: str) -> None:
         "retries": f"ConsumeLater was raised {envelope.retries} times; it is a dead letter now",
         "full": f"channel {envelope.channel!r} had no room for it; it is a dead letter now",
     }
-    logger.error("message %s on %s was not consumed: %s", envelope.id, envelope.channel, texts[reason])
+    text = texts.get(reason) or f"{reason}; it is a dead letter now"
+    logger.error("message %s on %s was not consumed: %s", envelope.id, envelope.channel, text)

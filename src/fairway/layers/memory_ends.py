@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
-from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
+from fairway.broker.effects import Delivery, Effect, End, Ending, Envelope, Item
 from fairway.broker.inbox import Mark
 from fairway.layers.base import Inbox, Reader
 from fairway.layers.locked import Calls, LockedBroker
@@ -110,11 +110,11 @@ class MemoryReader(Reader):
 
     # --- what follows a delivery -------------------------------------------------------------------------------------
 
-    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.commit`."""
         self._locked.run(self._broker.commit, self._session, delivery.receipt, outbox, ending, time.monotonic())
 
-    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.acommit`."""
         self.commit(delivery, outbox, ending)
 

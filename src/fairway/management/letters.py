@@ -3,6 +3,7 @@
 import base64
 import json
 import pprint
+import textwrap
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -13,6 +14,9 @@ from fairway.layers.codec import decode_message
 
 TEXT_SHOWN = 500
 """Characters or bytes of one value that are shown."""
+
+REASON_SHOWN = 60
+"""Characters of a reason that are shown in a table."""
 
 ENTRIES_SHOWN = 50
 """Entries of one list or dict that are shown."""
@@ -34,7 +38,7 @@ def table(letters: Sequence[DeadLetter]) -> str:
             plain(letter.id),
             age(letter.age),
             plain(letter.channel),
-            letter.reason,
+            plain(textwrap.shorten(letter.reason, REASON_SHOWN)),
             str(letter.attempts),
             size(len(letter.body)),
         )
@@ -58,7 +62,7 @@ def full(letter: DeadLetter) -> str:
         "id": plain(letter.id),
         "channel": plain(letter.channel),
         "reply channel": plain(letter.reply_channel) or "-",
-        "reason": f"{letter.reason} ({REASONS.get(letter.reason, 'of a newer server')})",
+        "reason": _reason(letter.reason),
         "attempts": str(letter.attempts),
         "retries": str(letter.retries),
         "died": f"{age(letter.age)} ago",
@@ -66,6 +70,12 @@ def full(letter: DeadLetter) -> str:
     }
     lines = [f"{name + ':':<15}{value}" for name, value in facts.items()]
     return "\n".join([*lines, "body:", pprint.pformat(cut(content(letter.body)), width=100, sort_dicts=False)])
+
+
+def _reason(reason: str) -> str:
+    """Return one of the layer's reasons with what it means; that of a consumer says it itself."""
+    meaning = REASONS.get(reason)
+    return f"{reason} ({meaning})" if meaning else plain(reason)
 
 
 def content(body: bytes) -> Any:

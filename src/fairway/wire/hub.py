@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from fairway.broker.effects import Delivery, Effect, Ending, Envelope, Item
+from fairway.broker.effects import Again, Delivery, Effect, Ending, Envelope, Item
 from fairway.errors import MessageTooLarge, PeerError
 
 MAGIC = "fairway"
@@ -108,12 +108,16 @@ class Open(Frame, tag=10):
 
 
 class Commit(Frame, tag=11):
-    """Acknowledge a delivery, and publish its outbox in the same step. Its place in the window is free again."""
+    """Acknowledge a delivery, and publish its outbox in the same step. Its place in the window is free again.
+
+    `again` are the terms of an `Ending.LATER`, the hub's own when there are none.
+    """
 
     reader: int
     receipt: int
     ending: Ending
     outbox: Sequence[Effect]
+    again: Again | None = None
 
 
 class Release(Frame, tag=12):

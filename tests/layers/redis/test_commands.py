@@ -123,7 +123,7 @@ def test_later_pauses_twice_as_long_each_time_and_ends(commands: Commands) -> No
         arguments = commands.commit(LEASE, envelope, 1, outbox(commands), Ending.LATER, 0).arguments
         found.append((arguments[7], arguments[8]))
     assert found[:3] == [("later", 50), ("later", 100), ("later", 200)]
-    assert [ending for ending, _ in found[9:]] == ["later", "retries", "retries"]
+    assert [ending for ending, _ in found[9:]] == ["later", "dead", "dead"]
 
 
 def test_a_submission_says_what_is_sent_again(commands: Commands) -> None:

@@ -9,7 +9,6 @@ from fairway.broker.effects import (
     Add,
     Done,
     Ending,
-    Envelope,
     Frame,
     Grant,
     GroupFrame,
@@ -213,8 +212,3 @@ def test_a_state_is_asked_of_its_server(desk: RedisDesk, said: bytes, state: dic
     assert desk.operate(waiting.value.steps, said) == state
     for channel in ("gone!c", "numbers"):
         assert desk.operate(operations.connection_state(desk.commands, channel, desk.token)) == {}
-
-
-def test_the_run_of_an_envelope_names_its_effects() -> None:
-    assert operations.run_name(Envelope("m", "w")) == "m"
-    assert operations.run_name(Envelope("m", "w", retries=2)) == "m~2"

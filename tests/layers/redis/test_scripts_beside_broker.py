@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairway.broker.effects import Delivery, Ending, Envelope, Grant, GroupSend, Policy, SaveState, Send
+from fairway.broker.effects import Again, Delivery, Ending, Envelope, Grant, GroupSend, Policy, SaveState, Send
 from fairway.broker.inbox import Mark
 from fairway.broker.wills import Will
 from fairway.errors import ChannelFull, ChannelGone, DeliveryLost
@@ -43,7 +43,7 @@ LIMITS = {
 }
 CHANNELS = ["a", "b", "h", "solo?x", "view!", "websocket.disconnect"]
 CONNECTIONS = ["s1!x", "s1!y", "s1!z"]
-ENDINGS = [Ending.DONE, Ending.DONE, Ending.LATER]
+ENDINGS = [Ending.DONE, Ending.DONE, Ending.LATER, Again(0.07, 1, "failed")]
 
 indexes = st.integers(0, 20)
 names = st.sampled_from(["a", "a", "b", "h", "solo?x", "view!1", *CONNECTIONS])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from fairway.broker.effects import Delivery, Effect, Ending, Send
+from fairway.broker.effects import Again, Delivery, Effect, End, Ending, Send
 from fairway.errors import DeliveryLost, LayerUnavailable
 from fairway.layers.base import Reader
 from fairway.layers.hub.line import FIRST_PAUSE, LONGEST_PAUSE, LineLost
@@ -265,7 +265,7 @@ class LocalReader(Reader):
 
     # --- what follows a delivery -------------------------------------------------------------------------------------
 
-    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.commit`. It is written when this returns."""
         data = self._commit_frame(delivery, outbox, ending)
         try:
@@ -273,7 +273,7 @@ class LocalReader(Reader):
         except LineLost as error:
             raise no_longer_held(delivery) from error
 
-    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.acommit`."""
         data = self._commit_frame(delivery, outbox, ending)
         try:
@@ -281,8 +281,12 @@ class LocalReader(Reader):
         except LineLost as error:
             raise no_longer_held(delivery) from error
 
-    def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Any:
-        data = self._pack(Commit(self._number, delivery.receipt & _RECEIPT, ending, outbox))
+    def _commit_frame(self, delivery: Delivery, outbox: Sequence[Effect], ending: End) -> Any:
+        receipt = delivery.receipt & _RECEIPT
+        if isinstance(ending, Again):
+            data = self._pack(Commit(self._number, receipt, Ending.LATER, outbox, ending))
+        else:
+            data = self._pack(Commit(self._number, receipt, ending, outbox))
         try:
             self._held.remove(delivery.receipt)
         except KeyError:

@@ -150,7 +150,7 @@ class Seats:
             if seat is None:
                 continue
             try:
-                commit(seat.session, frame.receipt, frame.outbox, frame.ending, now, seat.refill)
+                commit(seat.session, frame.receipt, frame.outbox, frame.again or frame.ending, now, seat.refill)
             except DeliveryLost:
                 name = self._client.name
                 logger.info("%s committed a delivery that it does not hold any more: nothing is published", name)

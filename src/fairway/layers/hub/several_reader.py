@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fairway.broker.effects import Delivery, Effect, Ending
+from fairway.broker.effects import Delivery, Effect, End, Ending
 from fairway.errors import LayerUnavailable
 from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader
 from fairway.layers.hub.turns import Takers
@@ -181,11 +181,11 @@ class SeveralReader(LocalReader):
 
     # --- what follows a delivery -------------------------------------------------------------------------------------
 
-    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.commit`."""
         self.part_of(delivery).commit(delivery, outbox, ending)
 
-    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.acommit`."""
         await self.part_of(delivery).acommit(delivery, outbox, ending)
 

@@ -11,7 +11,18 @@ from fnmatch import translate
 
 from msgspec import Struct
 
-from fairway.broker.effects import Effect, Ending, Envelope, Grant, GroupFrame, Item, SaveState, Send
+from fairway.broker.effects import (
+    Effect,
+    End,
+    Ending,
+    Envelope,
+    Grant,
+    GroupFrame,
+    Item,
+    SaveState,
+    Send,
+    terms_of,
+)
 from fairway.layers.redis.entries import fields_of, fields_of_items, header_of, pack, pack_state
 from fairway.layers.redis.shards import ROOT, Shards
 from fairway.limits import BrokerLimits, ChannelRule
@@ -199,7 +210,7 @@ class Commands:
         envelope: Envelope,
         size: int,
         outbox: "Outbox",
-        ending: Ending,
+        ending: End,
         more: int,
     ) -> Command:
         """Acknowledge a delivery and publish what of its outbox belongs to its shard.
@@ -212,16 +223,18 @@ class Commands:
             ending: as in `Reader.commit`.
             more: how many deliveries the session takes instead.
         """
-        kind, pause, header, state = "done", 0, b"", b""
+        kind, header, state = "done", b"", b""
+        terms: Argument = b""
         name = envelope.id if envelope.order >= 0 else ""
-        if ending is Ending.LATER:
+        if ending is not Ending.DONE:
             retries = envelope.retries + 1
             later = envelope.for_another_run(attempt=envelope.attempt, retries=retries)
             later.state = outbox.state_after(envelope)
             header = header_of(later, self.rule(envelope.channel).attempts)
             state = pack_state(later.state)
-            pause = milliseconds(self.limits.requeue_pause * 2.0 ** (retries - 1))
-            kind = "later" if retries <= self.limits.requeues else "retries"
+            again = terms_of(ending, retries, self.limits)
+            is_dead = retries > again.limit
+            kind, terms = ("dead", again.reason) if is_dead else ("later", milliseconds(again.pause))
         return self.call(
             lease.shard,
             "commit",
@@ -232,7 +245,7 @@ class Commands:
             size,
             more,
             kind,
-            pause,
+            terms,
             header,
             state,
             outbox.size,

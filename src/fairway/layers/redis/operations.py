@@ -16,8 +16,8 @@ from fairway.broker.effects import (
     Discard,
     Done,
     Effect,
+    End,
     Ending,
-    Envelope,
     GroupFrame,
     GroupSend,
     Item,
@@ -150,24 +150,19 @@ def _pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:
 # --- commit ----------------------------------------------------------------------------------------------------------
 
 
-def run_name(envelope: Envelope) -> str:
-    """Return what names the effects of a run: after `ConsumeLater` it is another one, whose effects are no repeats."""
-    return f"{envelope.id}~{envelope.retries}" if envelope.retries else envelope.id
-
-
 def is_own(commands: Commands, lease: Lease, effect: Effect) -> bool:
     """Whether an effect belongs to the shard of a delivery, so that its commit is one step."""
     return not isinstance(effect, GroupSend) and commands.shards.of_channel(effect.channel) == lease.shard
 
 
 def single_commit(
-    commands: Commands, lease: Lease, delivery: Delivery, effects: Collection[Effect], ending: Ending, more: int
+    commands: Commands, lease: Lease, delivery: Delivery, effects: Collection[Effect], ending: End, more: int
 ) -> Command | None:
     """Return the one command that a commit is, or None if it takes several."""
     for effect in effects:
         if not is_own(commands, lease, effect):
             return None
-    run = run_name(delivery.envelope)
+    run = delivery.envelope.run_name()
     named: list[tuple[str, Effect | Item]] = [(f"{run}.{index}", effect) for index, effect in enumerate(effects)]
     return _commit(commands, lease, delivery, named, ending, more)
 
@@ -177,7 +172,7 @@ def _commit(
     lease: Lease,
     delivery: Delivery,
     named: list[tuple[str, Effect | Item]],
-    ending: Ending,
+    ending: End,
     more: int,
 ) -> Command:
     envelope = delivery.envelope
@@ -188,7 +183,7 @@ def _commit(
 
 
 def commit(
-    commands: Commands, lease: Lease, delivery: Delivery, effects: Collection[Effect], ending: Ending, more: int
+    commands: Commands, lease: Lease, delivery: Delivery, effects: Collection[Effect], ending: End, more: int
 ) -> Steps:
     """Commit a delivery some of whose effects go to other shards: those first, under ids by which a repeat is dropped.
 
@@ -200,7 +195,7 @@ def commit(
     if held == b"lost":
         raise lost(lease)
     members = {group: _pairs(found) for group, found in zip(groups, directories, strict=True)}
-    run = run_name(delivery.envelope)
+    run = delivery.envelope.run_name()
     own: list[tuple[str, Effect | Item]] = []
     for index, effect in enumerate(effects):
         name = f"{run}.{index}"

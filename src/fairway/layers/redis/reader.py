@@ -10,7 +10,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairway.broker.effects import Delivery, Effect, Ending
+from fairway.broker.effects import Delivery, Effect, End, Ending
 from fairway.layers.hub.line import LineLost
 from fairway.layers.hub.reader import GENERATION_SHIFT, LocalReader, is_answer, no_longer_held
 from fairway.layers.redis.calls import Publishing, give_up_on_error
@@ -54,7 +54,7 @@ class RedisReader(LocalReader):
     def _requests(self, frame: Frame) -> list[Any]:
         return self._redis.requests(self.sessions, frame)
 
-    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    def commit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.commit`."""
         lease = self._give_up(delivery)
         generation = delivery.receipt >> GENERATION_SHIFT
@@ -67,7 +67,7 @@ class RedisReader(LocalReader):
         except LineLost as error:
             raise no_longer_held(delivery) from error
 
-    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: Ending = Ending.DONE) -> None:
+    async def acommit(self, delivery: Delivery, outbox: Sequence[Effect] = (), ending: End = Ending.DONE) -> None:
         """See `Reader.acommit`."""
         lease = self._give_up(delivery)
         generation = delivery.receipt >> GENERATION_SHIFT
@@ -93,12 +93,12 @@ class RedisReader(LocalReader):
             raise no_longer_held(delivery)
         return lease
 
-    def _single(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> list[Any]:
+    def _single(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: End) -> list[Any]:
         more = self.sessions.place_after_commit
         command = single_commit(self._redis.commands, lease, delivery, outbox, ending, more)
         return [self._redis.line.request(command, _check_committed)] if command else []
 
-    def _several(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: Ending) -> Steps:
+    def _several(self, lease: Lease, delivery: Delivery, outbox: Sequence[Effect], ending: End) -> Steps:
         more = self.sessions.place_after_commit
         with self._committing:
             self._commits += 1

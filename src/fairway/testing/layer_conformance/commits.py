@@ -4,7 +4,7 @@ import asyncio
 import time
 from unittest import SkipTest
 
-from fairway.broker.effects import Abandoned, Done, Effect, Ending, Frame, SaveState, Send
+from fairway.broker.effects import Abandoned, Again, Done, Effect, Ending, Frame, SaveState, Send
 from fairway.limits import ChannelRule
 from fairway.testing.layer_conformance.base import ConformanceBase, Form, conformance, number, read
 
@@ -144,6 +144,35 @@ class CommitConformance(ConformanceBase):
         await self.wait_until(lambda: layer.statistics().dead_letters == 1)
         await self.wait_until(lambda: layer.statistics().held_bytes == 0)
         await self.assert_quiet(form, reader)
+
+    @conformance
+    async def test_again_comes_back_on_its_own_terms(self, form: Form) -> None:
+        """After its own pause, as often as it says; then it is a dead letter with its own reason."""
+        layer = self.layer(requeues=1, requeue_pause=30)
+        owner = self.owner(layer)
+        reply = self.submit(owner, "websocket.receive", 0)
+        reader = layer.reader(["websocket.receive"])
+        for retries in range(3):
+            delivery = await self.receive(form, reader)
+            assert delivery.envelope.retries == retries
+            await form(reader, "commit", delivery, [Send(reply, b"x")], Again(0.05, 2, "failed: no luck"))
+        frames = [Frame(reply, b"x")] * 3
+        assert await owner.wait_items(4) == [*frames, Abandoned(reply, 0, "failed: no luck", 1)]
+        await self.wait_until(lambda: [letter.reason for letter in layer.dead_letters()] == ["failed: no luck"])
+        await self.wait_until(lambda: layer.statistics().held_bytes == 0)
+
+    @conformance
+    async def test_again_never_is_a_dead_letter_at_once(self, form: Form) -> None:
+        """With a limit of 0; requeued, its history begins anew."""
+        layer = self.layer()
+        reader = layer.reader(["numbers"])
+        await form(layer, "publish", number(1))
+        delivery = await self.receive(form, reader)
+        await form(reader, "commit", delivery, [], Again(0, 0, "done"))
+        await self.wait_until(lambda: [letter.reason for letter in layer.dead_letters()] == ["done"])
+        await self.assert_quiet(form, reader)
+        await asyncio.to_thread(layer.requeue_dead, [delivery.envelope.id])
+        assert await self.numbers(form, reader, 1) == [1]
 
     @conformance
     async def test_later_remembers_the_state_that_was_saved(self, form: Form) -> None:

@@ -1,7 +1,7 @@
 --@ base state inbox
 -- Acknowledge a delivery and publish what of its outbox belongs to this shard, in one step.
 -- 2: session, 3: entry, 4: id if the message has an order, else '', 5: reply channel, 6: bytes of its body,
--- 7: how many deliveries more the session takes, 8: 'done', 'later' or 'retries', 9: pause (ms), 10: header and
+-- 7: how many deliveries more the session takes, 8: 'done', 'later' or 'dead', 9: pause (ms) or reason, 10: header and
 -- 11: state of the next run, 12: bytes of the inbox entry, 13: how many fields and values it has, then these;
 -- then 6 for each send: channel, capacity, expiry (ms), header, state, body
 -- Result: 'ok', or 'lost' when the session does not hold it: then nothing has happened.
@@ -58,9 +58,9 @@ local function come_later()
   local header, body = cmsgpack.unpack(arg[10]), held[2][6]
   if is_begun then header[POLICY] = ONCE end
   local packed = cmsgpack.pack(header)
-  if ending == 'retries' then
+  if ending == 'dead' then
     count(HELD, -size)
-    bury(packed, arg[11], body, 'retries')
+    bury(packed, arg[11], body, arg[9])
   else
     local at = now() + tonumber(arg[9])
     call('ZADD', B .. ':later', at, cmsgpack.pack(kept_expiry(header, held[2][8]), packed, arg[11], body))
