@@ -60,6 +60,8 @@ DEFAULT_RULES: tuple[tuple[str, ChannelRule], ...] = (
     # Read at once or never: its request was refused, expired, or its consumer did not want the body.
     ("http.request.body?*", ChannelRule(capacity=UNGATED, expiry=300)),
     ("http.disconnect", ChannelRule(capacity=10_000, expiry=60)),
+    # A delay server only stores them, so it is not their fault when it dies.
+    ("asgi.delay", ChannelRule(attempts=20)),
     ("*", ChannelRule()),
 )
 """Name pattern -> rule, first match wins; the last one matches everything."""

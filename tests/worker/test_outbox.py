@@ -96,8 +96,8 @@ def test_effects_for_another_layer_are_kept_apart_and_named(layer, other, outbox
 
     assert outbox.effects == [Send("work", b"1")]
     assert [effect.id for _layer, effect in outbox.elsewhere] == [
-        f"{outbox.delivery.envelope.id}.0.0",
-        f"{outbox.delivery.envelope.id}.0.1",
+        f"{outbox.delivery.envelope.id}.e0",
+        f"{outbox.delivery.envelope.id}.e1",
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_run_after_consume_later_is_no_repeat(other, outbox):
     outbox.delivery.envelope.retries = 2
     outbox.append(Send("work", b""), other)
 
-    assert outbox.elsewhere[0][1].id == f"{outbox.delivery.envelope.id}.2.0"
+    assert outbox.elsewhere[0][1].id == f"{outbox.delivery.envelope.id}~2.e0"
 
 
 def test_immediately_reaches_another_layer_too(other, outbox):

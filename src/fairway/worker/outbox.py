@@ -102,11 +102,10 @@ class Outbox:
     def _named(self, effect: Effect) -> Effect:
         """Give an effect for another layer an id of its own, so that a repeated run does not send it twice.
 
-        The run after a `ConsumeLater` is no repeat, hence the retries.
+        Two aliases may lead to one broker, which names the effects of a commit by itself: hence the letter.
         """
         if isinstance(effect, _SENDS):
-            envelope = self.delivery.envelope
-            effect.id = f"{envelope.id}.{envelope.retries}.{len(self.elsewhere)}"
+            effect.id = f"{self.delivery.envelope.run_name()}.e{len(self.elsewhere)}"
         return effect
 
 
