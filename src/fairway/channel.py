@@ -1,7 +1,8 @@
 """What an application sends with: `Channel` and `Group`.
 
 `send` checks and encodes at once, so a wrong or too large message raises on the line that sends it. Inside a consumer
-what is sent leaves when the consumer has finished; outside, and with `immediately=True`, it leaves at once.
+what is sent leaves when the consumer has finished; outside, and with `immediately=True`, it leaves at once. It may also
+wait for the database's commit (`transactions`), or for a moment (`scheduling`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from fairway.errors import InvalidMessage
 from fairway.layers.codec import encode_message
 from fairway.messages import Protocol, check_group_message, check_reply, protocol_of
 from fairway.names import check_channel, check_group, check_not_reserved
+from fairway.scheduling import cancellation, schedule
+from fairway.transactions import dispatch_on_commit, waits_for_commit
 from fairway.worker.outbox import adispatch_effect, current_outbox, dispatch_effect
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from fairway.layers.base import Layer
 
 
@@ -69,25 +74,84 @@ class Channel:
             self._layer = _layer(self._alias)
         return self._layer
 
-    def send(self, content: dict[str, Any], immediately: bool = False, *, timeout: float = 0) -> None:  # noqa: FBT001, FBT002
+    def send(  # noqa: PLR0913  what a message is and when it leaves, on one line
+        self,
+        content: dict[str, Any],
+        immediately: bool = False,  # noqa: FBT001, FBT002
+        *,
+        timeout: float = 0,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
+        key: str | None = None,
+        on_commit: bool | None = None,
+    ) -> None:
         """Send a message: when the running consumer has finished, or at once outside of one.
 
         Parameters:
             immediately: send at once in any case. Such a message is sent again when the consumer is run again.
             timeout: how long a message that leaves at once may wait for room in a full channel.
+            delay: the delay server keeps the message for so long.
+            at: the delay server keeps it until then. A moment that is over is now.
+            key: a name for a message with `delay` or `at`: it takes the place of the one that waits for this channel
+                under this name, and `cancel` finds it.
+            on_commit: in a transaction of the default database it leaves when that is committed, and never when it is
+                rolled back. Outside consumers the setting `CHANNEL_SEND_ON_COMMIT` is the default.
 
         Raises:
             TypeError: `content` is no dict.
             InvalidName, InvalidMessage, MessageTooLarge: it cannot be sent, and why.
+            InvalidSchedule: `delay`, `at`, `key` or `on_commit` cannot be, and why.
+            ImproperlyConfigured: it is for later, and the app `fairway.delay` is not installed.
             ChannelFull, LayerUnavailable: it was to leave at once and could not.
         """
         layer = self._layer or self.channel_layer
-        dispatch_effect(self._effect(content, layer), layer, immediately=immediately, timeout=timeout)
+        effect = self._effect(content, layer)
+        if delay is not None or at is not None or key is not None:
+            effect = schedule(effect, layer.message_limits, delay=delay, at=at, key=key)
+        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
+            dispatch_on_commit(effect, layer, timeout)
+        else:
+            dispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
 
-    async def asend(self, content: dict[str, Any], immediately: bool = False, *, timeout: float = 0) -> None:  # noqa: FBT001, FBT002
-        """Do as `send`."""
+    async def asend(
+        self,
+        content: dict[str, Any],
+        immediately: bool = False,  # noqa: FBT001, FBT002
+        *,
+        timeout: float = 0,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Do as `send`, but for `on_commit`: coroutines have no transactions."""
         layer = self.channel_layer
-        await adispatch_effect(self._effect(content, layer), layer, immediately=immediately, timeout=timeout)
+        effect = self._effect(content, layer)
+        if delay is not None or at is not None or key is not None:
+            effect = schedule(effect, layer.message_limits, delay=delay, at=at, key=key)
+        await adispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
+
+    def cancel(self, key: str, *, immediately: bool = False, timeout: float = 0, on_commit: bool | None = None) -> None:
+        """Cancel the message that waits for this channel under `key`. Nothing happens when there is none.
+
+        It leaves as a message does, and the parameters mean the same. What was sent under the key before it is not
+        sent; what is sent under it afterwards is.
+
+        Raises:
+            InvalidName, InvalidSchedule: the channel's name or the key is none.
+            ImproperlyConfigured, ChannelFull, LayerUnavailable: as `send`.
+        """
+        layer = self._layer or self.channel_layer
+        effect = cancellation(self._checked_name(), key, layer.message_limits)
+        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
+            dispatch_on_commit(effect, layer, timeout)
+        else:
+            dispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
+
+    async def acancel(self, key: str, *, immediately: bool = False, timeout: float = 0) -> None:
+        """Do as `cancel`."""
+        layer = self.channel_layer
+        effect = cancellation(self._checked_name(), key, layer.message_limits)
+        await adispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
 
     def _effect(self, content: dict[str, Any], layer: Layer) -> Send:
         if not isinstance(content, dict):
@@ -95,13 +159,16 @@ class Channel:
             raise TypeError(msg)
         if self._protocol is not None:
             check_reply(content, self._protocol)
-        name = self.name
-        if name is not self._sendable:
-            self._sendable = check_not_reserved(check_channel(name), "channel")
-        effect = Send(name, encode_message(content, layer.message_limits))
+        effect = Send(self._checked_name(), encode_message(content, layer.message_limits))
         if "reply_channel" in content:
             _carry_connection(effect, content["reply_channel"])
         return effect
+
+    def _checked_name(self) -> str:
+        name = self.name
+        if name is not self._sendable:
+            self._sendable = check_not_reserved(check_channel(name), "channel")
+        return name
 
     def __str__(self) -> str:
         """Return the name."""
@@ -158,17 +225,30 @@ class Group:
         """Do as `channels`."""
         return await self.channel_layer.agroup_channels(self._checked())
 
-    def send(self, content: dict[str, Any], immediately: bool = False) -> None:  # noqa: FBT001, FBT002
+    def send(
+        self,
+        content: dict[str, Any],
+        immediately: bool = False,  # noqa: FBT001, FBT002
+        *,
+        on_commit: bool | None = None,
+    ) -> None:
         """Send a message to every member, when the running consumer has finished or at once outside of one.
+
+        Parameters: as those of `Channel.send`.
 
         Raises:
             ValueError: `content` is no dict, or (`InvalidMessage`) not one for a group.
+            InvalidSchedule: it says both `immediately` and `on_commit`.
             InvalidName, MessageTooLarge, LayerUnavailable: as `Channel.send`. A full member raises nothing.
         """
-        dispatch_effect(self._effect(content), self.channel_layer, immediately=immediately)
+        effect, layer = self._effect(content), self.channel_layer
+        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
+            dispatch_on_commit(effect, layer)
+        else:
+            dispatch_effect(effect, layer, immediately=immediately)
 
     async def asend(self, content: dict[str, Any], immediately: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Do as `send`."""
+        """Do as `send`, but for `on_commit`: coroutines have no transactions."""
         await adispatch_effect(self._effect(content), self.channel_layer, immediately=immediately)
 
     def _effect(self, content: dict[str, Any]) -> GroupSend:

@@ -7,6 +7,8 @@
     │   ├── InvalidName            TypeError: a channel or group name outside the grammar
     │   ├── InvalidMessage         ValueError: a message that cannot travel, with the key that is wrong
     │   ├── MessageTooLarge        the encoded message is above the limit
+    │   ├── InvalidSchedule        ValueError: what a send says about when it leaves: delay, at, key, on_commit
+    │   │   └── InvalidScheduleType  TypeError as well: no timedelta, no datetime, no str
     │   ├── InvalidLayerSetting    ValueError: CHANNEL_LAYERS or a layer URL
     │   ├── CannotListen           OSError: an address on which a server cannot listen
     │   ├── StartFailed            a child process was not ready: its last lines tell why
@@ -74,6 +76,14 @@ class MessageTooLarge(UsageError):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.size:,} bytes, above the limit of {self.limit:,}"
+
+
+class InvalidSchedule(UsageError, ValueError):
+    """What a send says about when it leaves cannot be: its `delay`, `at`, `key` or `on_commit`."""
+
+
+class InvalidScheduleType(InvalidSchedule, TypeError):
+    """A `delay` is no `timedelta`, an `at` no `datetime`, or a `key` no `str`."""
 
 
 class InvalidLayerSetting(UsageError, ValueError):
