@@ -20,6 +20,7 @@ from fairway.supervisor.options import (
     layer_url,
     positive,
     seconds,
+    some,
 )
 
 _DESCRIPTION = """\
@@ -63,7 +64,8 @@ signals:
 
 _UP = """\
 Server and workers on this host, kept running: what dies is started again. It needs no Django itself; the workers
-are `manage.py runworker`. All options of `fairway serve` are taken too."""
+are `manage.py runworker`, and a project with delayed messages gets a `manage.py rundelay` beside them. All options of
+`fairway serve` are taken too."""
 
 _RELOAD_EPILOG = """\
 exit codes:
@@ -186,6 +188,14 @@ def _add_up_options(parser: argparse.ArgumentParser) -> None:
     workers.add_argument("--max-memory", type=count, metavar="MB", help="then a new process takes over (no limit)")
     workers.add_argument(
         "--start-timeout", type=duration, default=60.0, metavar="SECONDS", help="for new code to report ready (60)"
+    )
+    delay = parser.add_argument_group("delayed messages; see `manage.py rundelay --help`")
+    delay.add_argument(
+        "--delay-servers",
+        type=some,
+        default=1,
+        metavar="N",
+        help="processes that deliver them, where the project has fairway.delay; 0 leaves them to others (1)",
     )
 
 

@@ -1,13 +1,16 @@
-"""What stands in for `manage.py` in these tests: a worker with a plain application, without Django.
+"""What stands in for `manage.py` in these tests: a worker with a plain application, and a delay server that does
+nothing, without Django.
 
 `behaviour.txt` beside it is the code that a deploy changes. Its first word: `echo` answers each message with the rest
-of the file before it; `fail` does not start; `hang` is never ready; `slow` answers when a file named `go` appears.
+of the file before it; `fail` does not start; `hang` is never ready; `slow` answers when a file named `go` appears;
+with `unmigrated` only the delay server does not start; `mute` does not tell its layer.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -57,14 +60,28 @@ class Echo:
         pass
 
 
+def delay(notifier, word, text):
+    if word == "unmigrated":
+        sys.exit("CommandError: manage.py migrate")
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    notifier.when_supervisor_dies(ended.set)
+    print("delay server with", text, os.environ.get("DJANGO_SETTINGS_MODULE", ""), *sys.argv[1:], flush=True)
+    notifier.ready()
+    ended.wait()
+
+
 def main():
     os.chdir(FOLDER)
+    word, _, text = (FOLDER / "behaviour.txt").read_text().strip().partition(" ")
     if "--print-layer" in sys.argv:
         print("settings are read", file=sys.stderr)
-        print((FOLDER / "layer.json").read_text())
+        print("" if word == "mute" else (FOLDER / "layer.json").read_text())
         return
-    word, _, text = (FOLDER / "behaviour.txt").read_text().strip().partition(" ")
     notifier = Notifier()
+    if sys.argv[1] == "rundelay":
+        delay(notifier, word, text)
+        return
     if word == "fail":
         raise SyntaxError(text)
     if word == "hang":

@@ -35,7 +35,14 @@ class Project:
 
     def print_layer(self, url: str, alias: str = "default") -> None:
         """Let `manage.py` say that the project's layer is this."""
-        content = {"alias": alias, "backend": "fairway.layers.LocalLayer", "url": url}
+        self._tell({"alias": alias, "backend": "fairway.layers.LocalLayer", "url": url})
+
+    def have_delay(self, *, installed: bool) -> None:
+        """Let `manage.py` say whether the project has `fairway.delay`."""
+        content = json.loads((self.folder / "layer.json").read_text())
+        self._tell({**content, "delay": installed})
+
+    def _tell(self, content: dict[str, Any]) -> None:
         (self.folder / "layer.json").write_text(json.dumps(content))
 
     def deploy(self, behaviour: str) -> None:

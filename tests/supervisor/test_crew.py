@@ -85,6 +85,24 @@ async def test_it_says_what_an_old_one_waits_for(monkeypatch):
     await crew.stop()
 
 
+async def test_nobody_then_some_then_nobody():
+    crew = await started(size=0)
+    assert (crew.ready, names(crew)) == (True, [])
+    crew.kind = "delay server"
+    said = []
+    async with asyncio.timeout(30):
+        await crew.deploy(said.append)
+        assert said == []
+        crew.size = 1
+        assert not crew.ready
+        await crew.deploy(said.append)
+        assert (crew.ready, names(crew)) == (True, ["worker-1"])
+        crew.size = 0
+        await crew.deploy(said.append)
+    assert (crew.ready, names(crew)) == (True, [])
+    assert said == ["starting 1 new delay server", "worker-1 ready", "all old delay servers are gone"]
+
+
 async def test_one_deploy_after_the_other():
     crew = await started(size=1)
     said = []

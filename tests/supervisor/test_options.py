@@ -47,6 +47,13 @@ def test_sizes(text, number):
     assert options.size(text) == number
 
 
+def test_a_number_of_things_that_there_may_be_none_of():
+    assert (options.some("0"), options.some("12")) == (0, 12)
+    for text in ("-1", "some", "1.5", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number, 0 or more"):
+            options.some(text)
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

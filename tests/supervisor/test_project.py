@@ -1,12 +1,13 @@
 """Finding a project, asking it for its layer, and comparing that with the server's."""
 
 import argparse
+import json
 
 import pytest
 
 from fairway.errors import InvalidLayerSetting, StartFailed, UsageError
 from fairway.supervisor import project as module
-from fairway.supervisor.project import Project, check_same_layer, find_project
+from fairway.supervisor.project import Answer, Project, check_same_layer, find_project
 
 
 def given(manage=None, settings=None):
@@ -50,14 +51,20 @@ assert sys.argv[1:] == ["runworker", "--print-layer"] and "NOTIFY_SOCKET" not in
 print("chatter")
 print('{"alias": "default", "backend": "x", "url": "local:///' + os.environ["EXTRA"] + '"}')
 """
-    assert answering(tmp_path, program, EXTRA="a").ask_layer() == "local:///a"
+    assert answering(tmp_path, program, EXTRA="a").ask() == Answer(layer="local:///a", has_delay=False)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_whether_it_has_delayed_messages(tmp_path, installed):
+    told = {"alias": "default", "backend": "x", "url": "local:///a", "delay": installed}
+    assert answering(tmp_path, f"print({json.dumps(told)!r})").ask().has_delay is installed
 
 
 @pytest.mark.parametrize("url", ["memory://", ""])
 def test_a_layer_that_other_processes_cannot_reach(tmp_path, url):
     program = f"""print('{{"alias": "default", "backend": "fairway.layers.MemoryLayer", "url": "{url}"}}')"""
     with pytest.raises(InvalidLayerSetting, match=r"fairway.layers.MemoryLayer, which other processes cannot reach"):
-        answering(tmp_path, program).ask_layer()
+        answering(tmp_path, program).ask()
 
 
 @pytest.mark.parametrize(
@@ -71,13 +78,13 @@ def test_a_layer_that_other_processes_cannot_reach(tmp_path, url):
 )
 def test_a_project_that_does_not_answer(tmp_path, program, words):
     with pytest.raises(StartFailed, match=words):
-        answering(tmp_path, program).ask_layer()
+        answering(tmp_path, program).ask()
 
 
 def test_a_project_that_hangs(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ASK_TIMEOUT", 0.2)
     with pytest.raises(StartFailed, match=r"gave no answer within 0.2 s"):
-        answering(tmp_path, "import signal; signal.pause()").ask_layer()
+        answering(tmp_path, "import signal; signal.pause()").ask()
 
 
 def test_the_same_layer():

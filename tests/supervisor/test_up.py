@@ -172,6 +172,81 @@ def test_server_and_project_must_mean_the_same_layer(project):
         assert f"the project's CHANNEL_LAYERS name {project.url}" in program.output()
 
 
+def pid_of_delay(project):
+    (one,) = project.status()["delay_servers"]
+    return one["pid"]
+
+
+def test_a_project_with_delayed_messages_gets_a_delay_server(project):
+    project.have_delay(installed=True)
+    with up(project, "--settings=shop.live", ready="2 workers are ready, 1 for delayed messages") as program:
+        assert "delay-1 | delay server with one shop.live rundelay\n" in program.output()
+        first = pid_of_delay(project)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: project.status()["ready"] and pid_of_delay(project) != first, "another one", 20)
+        second = pid_of_delay(project)
+        shown = project.fairway("status", "--layer", project.url).stdout.splitlines()
+        assert shown[-1].split()[:4] == ["delay-1", str(second), "ready", "1"]
+        project.deploy("echo two")
+        said = project.fairway("reload", "--layer", project.url).stdout
+        order = ("all old workers are gone", "delay-2 ready; the old ones finish", "all old delay servers are gone")
+        places = [said.index(text) for text in order]
+        assert places == sorted(places)
+        assert not is_alive(second)
+        assert "delay-2 | delay server with two" in program.output()
+        program.process.terminate()
+        assert program.process.wait(30) == 0
+        assert "delay-2 ended" not in program.output()
+
+
+def test_a_deploy_may_bring_delayed_messages_and_take_them_away(project):
+    with up(project) as program:
+        assert project.status()["delay_servers"] == []
+        project.deploy("unmigrated code")
+        project.have_delay(installed=True)
+        done = project.fairway("reload", "--layer", project.url)
+        assert done.returncode == 1
+        assert "the new code does not start, the old delay servers stay: delay-1 " in done.stderr
+        assert "CommandError: manage.py migrate" in done.stderr
+        assert project.status()["ready"] is False  # nobody delivers them
+        project.deploy("echo two")
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: project.status()["ready"], "the delay server", 20)
+        delay = pid_of_delay(project)
+        project.have_delay(installed=False)
+        assert project.fairway("reload", "--layer", project.url).returncode == 0
+        assert (project.status()["ready"], project.status()["delay_servers"]) == (True, [])
+        assert not is_alive(delay)
+
+
+def test_a_project_that_no_longer_answers_keeps_its_delay_server(project):
+    project.have_delay(installed=True)
+    with up(project):
+        delay = pid_of_delay(project)
+        project.deploy("mute")
+        done = project.fairway("reload", "--layer", project.url)
+        assert done.returncode == 1
+        assert "the workers have the new code, but nobody could ask it for delayed messages" in done.stderr
+        assert pid_of_delay(project) == delay
+
+
+def test_delay_servers_may_run_elsewhere(project):
+    project.have_delay(installed=True)
+    with up(project, "--delay-servers=0"):
+        assert project.fairway("reload", "--layer", project.url).returncode == 0
+        assert project.status()["delay_servers"] == []
+
+
+def test_a_killed_supervisor_takes_its_delay_servers_too(project):
+    project.have_delay(installed=True)
+    with up(project, "--delay-servers=2") as program:
+        pids = [one["pid"] for one in project.status()["delay_servers"]]
+        assert len(pids) == 2
+        program.process.kill()
+        for pid in pids:
+            wait_gone(pid)
+
+
 def test_what_a_person_sees(project):
     with up(project):
         shown = project.fairway("status", "--layer", project.url)

@@ -1,4 +1,7 @@
-"""The workers of `fairway up`, and a deploy: new ones start and report ready, then the old ones finish and go."""
+"""The workers of `fairway up`, and a deploy: new ones start and report ready, then the old ones finish and go.
+
+Delay servers are another crew: two at a time do each other no harm.
+"""
 
 import asyncio
 import logging
@@ -22,12 +25,15 @@ class Crew:
 
     Parameters:
         recipe: how one is made; its name gets a number.
-        size: how many.
+        size: how many; may be 0.
+        kind: what people call one of them.
     """
 
-    def __init__(self, recipe: Recipe, size: int) -> None:
+    def __init__(self, recipe: Recipe, size: int, kind: str = "worker") -> None:
         self._recipe = recipe
-        self._size = size
+        self.size = size
+        """How many the next start or deploy brings."""
+        self.kind = kind
         self._number = 0
         self._workers: list[Child] = []
         self._others: list[Child] = []
@@ -39,7 +45,7 @@ class Crew:
     @property
     def ready(self) -> bool:
         """Whether every worker is ready."""
-        return bool(self._workers) and all(worker.state == "ready" for worker in self._workers)
+        return len(self._workers) == self.size and all(worker.state == "ready" for worker in self._workers)
 
     async def start(self) -> None:
         """Start the first workers.
@@ -58,7 +64,7 @@ class Crew:
             StartFailed: the new code does not start. The old workers go on.
         """
         if self._waiting:
-            _tell(say, "a deploy waits already; its workers will have this code too")
+            _tell(say, f"a deploy waits already; its {self.kind}s will have this code too")
             await asyncio.shield(self._waiting)
             return
         if self._deploying.locked():
@@ -75,13 +81,17 @@ class Crew:
     async def _deploy(self, say: Say) -> None:
         async with self._deploying:
             old = self._workers
-            _tell(say, f"starting {self._size} new workers")
+            if self.size:
+                _tell(say, f"starting {self.size} new {self.kind}{'' if self.size == 1 else 's'}")
             self._workers = await self._start_new()
             self._others += old
-            _tell(say, f"{', '.join(worker.name for worker in self._workers)} ready; the old ones finish")
+            if self._workers:
+                names = ", ".join(worker.name for worker in self._workers)
+                _tell(say, f"{names} ready{'; the old ones finish' if old else ''}")
             await self._dismiss(old, say)
             self._others = [worker for worker in self._others if worker not in old]
-            _tell(say, "all old workers are gone")
+            if old:
+                _tell(say, f"all old {self.kind}s are gone")
 
     async def stop(self) -> None:
         """Let all workers finish. A deploy that runs ends with them, one that waits does not begin."""
@@ -100,7 +110,7 @@ class Crew:
 
     async def _start_new(self) -> list[Child]:
         new = []
-        for _ in range(self._size):
+        for _ in range(self.size):
             self._number += 1
             new.append(Child(replace(self._recipe, name=f"{self._recipe.name}-{self._number}")))
         self._others += new
@@ -130,8 +140,9 @@ async def deploy_and_tell(crew: Crew, say: Say) -> dict[str, Any]:
         await crew.deploy(say)
     except StartFailed as error:
         # Its last lines stand in the log above.
-        logger.error("the new code does not start, the old workers stay: %s %s", error.name, error.reason)  # noqa: TRY400
-        return {"ok": False, "error": f"the new code does not start, the old workers stay: {error}"}
+        problem = f"the new code does not start, the old {crew.kind}s stay"
+        logger.error("%s: %s %s", problem, error.name, error.reason)  # noqa: TRY400
+        return {"ok": False, "error": f"{problem}: {error}"}
     return {"ok": True}
 
 

@@ -52,6 +52,11 @@ def positive(text: str, wanted: str = "1 or more") -> int:
     return int(text)
 
 
+def some(text: str) -> int:
+    """Read a number of things that there may be none of: 0 or more."""
+    return 0 if text == "0" else positive(text, "0 or more")
+
+
 def size(text: str) -> int:
     """Read a number of bytes: `65536`, `64k`, `1M`; or -1 for no limit."""
     if text == "-1":

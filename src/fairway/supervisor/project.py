@@ -18,6 +18,17 @@ LAST_LINES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a project tells about itself.
+
+    `layer` is the URL of the layer that its workers read; `has_delay` says whether it has `fairway.delay`.
+    """
+
+    layer: str
+    has_delay: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project.
 
@@ -33,8 +44,8 @@ class Project:
         """Return the command line of a management command."""
         return [sys.executable, str(self.manage), *arguments]
 
-    def ask_layer(self) -> str:
-        """Return the URL of the layer that the project's workers read.
+    def ask(self) -> Answer:
+        """Ask the project, as its code is at this moment. It takes as long as loading it does.
 
         Raises:
             StartFailed: the project does not load; with its last lines.
@@ -59,6 +70,8 @@ class Project:
         try:
             told = json.loads(done.stdout.splitlines()[-1])
             alias, backend, url = told["alias"], told["backend"], told["url"]
+            # A project whose Fairway is older does not know the key.
+            has_delay = told.get("delay") is True
         except (ValueError, LookupError, TypeError):
             raise StartFailed(name, "told no layer", done.stdout.splitlines()[-LAST_LINES:]) from None
         if not url or url.startswith("memory://"):
@@ -67,7 +80,7 @@ class Project:
                 "set its 'BACKEND' to 'fairway.layers.LocalLayer'"
             )
             raise InvalidLayerSetting(msg)
-        return str(url)
+        return Answer(layer=str(url), has_delay=has_delay)
 
 
 def find_project(given: argparse.Namespace) -> Project:

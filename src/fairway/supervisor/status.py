@@ -91,7 +91,8 @@ def render(status: Mapping[str, Any]) -> str:
         if not server["layer"].get("sessions", 1):
             lines.append("workers  none is connected; start `manage.py runworker`")
     head = ("name", "process", "state", "restarts", "up", "connections", "doing")
-    rows = [head, *(_row(one) for one in (*status["processes"], *status.get("workers", ())))]
+    processes = (*status["processes"], *status.get("workers", ()), *status.get("delay_servers", ()))
+    rows = [head, *map(_row, processes)]
     return "\n".join([*lines, "", *_columns(rows)])
 
 

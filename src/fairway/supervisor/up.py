@@ -1,7 +1,8 @@
 """`fairway up`: server and workers of one host under one supervisor, and deploys without a dropped socket.
 
 The server is a process of its own (`fairway serve`): it outlives every deploy, and is restarted when it dies. Workers
-are `manage.py runworker`, one process each. This process loads none of the project's code.
+are `manage.py runworker`, one process each; a project that has `fairway.delay` gets `manage.py rundelay` too. This
+process loads none of the project's code.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import fairway
-from fairway.errors import UsageError
+from fairway.errors import InvalidLayerSetting, StartFailed, UsageError
 from fairway.supervisor.children import Child, start_all, stop_all
 from fairway.supervisor.control import ControlServer, Say, aask, control_path
 from fairway.supervisor.crew import Crew, deploy_and_tell
@@ -24,7 +25,7 @@ from fairway.supervisor.layer import layer_environ, layer_name
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import arguments, server_limits, server_parser
 from fairway.supervisor.process import Recipe
-from fairway.supervisor.project import Project, check_same_layer, find_project
+from fairway.supervisor.project import Answer, Project, check_same_layer, find_project
 from fairway.supervisor.serve import binds_of, feed_watchdog, started
 from fairway.supervisor.signals import StopSignals
 
@@ -32,6 +33,9 @@ logger = logging.getLogger("fairway.supervisor")
 
 WORKER_OPTIONS = ("threads", "coroutines", "grace", "time_limit", "max_messages", "max_memory")
 """Options that are passed on to `manage.py runworker` where they are given."""
+
+GRACE = 30.0
+"""Seconds that a worker has where no option says so, as `runworker` has it, and that a delay server has."""
 
 LEAVE = 5.0
 """Seconds that a worker may take beyond its grace, before it is killed."""
@@ -44,27 +48,29 @@ def run_up(given: argparse.Namespace) -> int:
         FairwayError: something cannot start; the text says why.
     """
     project = find_project(given)
-    url = project.ask_layer()
+    answer = project.ask()
     if given.layer:
-        check_same_layer(given.layer, url)
+        check_same_layer(given.layer, answer.layer)
     else:
-        given.layer = url
+        given.layer = answer.layer
     with asyncio.Runner() as runner:
-        return runner.run(Up(given, project).run())
+        return runner.run(Up(given, project, answer).run())
 
 
 class Up:
-    """The supervisor. Parameters: the options, with the layer, and the project."""
+    """The supervisor. Parameters: the options, with the layer; the project, and what it told."""
 
-    def __init__(self, given: argparse.Namespace, project: Project) -> None:
+    def __init__(self, given: argparse.Namespace, project: Project, answer: Answer) -> None:
         self._given = given
+        self._project = project
         self._notifier = Notifier()
         self._began = time.monotonic()
         self._state = "starting"
         self._control = control_path(given.layer)
         self._server_control = self._control.removesuffix(".ctl") + ".server.ctl"
         self._server = Child(self._server_recipe())
-        self._crew = Crew(self._worker_recipe(project), given.workers)
+        self._crew = Crew(self._worker_recipe(), given.workers)
+        self._delay = Crew(self._delay_recipe(), self._count_delay_servers(answer), "delay server")
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
@@ -94,9 +100,11 @@ class Up:
             stack.push_async_callback(self._stop)
             await start_all([self._server])
             await self._crew.start()
+            await self._delay.start()
             self._state = ""
             self._notifier.ready()
-            logger.info("%d workers are ready, layer %s", self._given.workers, layer_name(self._given))
+            delay = f", {self._delay.size} for delayed messages" if self._delay.size else ""
+            logger.info("%d workers are ready%s, layer %s", self._given.workers, delay, layer_name(self._given))
             if self._notifier.watchdog:
                 self._keep(feed_watchdog(self._notifier))
             await asked
@@ -114,18 +122,22 @@ class Up:
         raise UsageError(msg)
 
     async def _stop(self) -> None:
-        """Stop in order: the server closes its sockets while the workers still answer; then the workers finish."""
+        """Stop in order: the server closes its sockets while the workers still answer; then the workers finish.
+
+        Delay servers stop with the workers: what the hub still has for them is stored while the server leaves.
+        """
         self._state = "stopping"
         self._notifier.stopping()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await stop_all([self._server])
-        await self._crew.stop()
+        await asyncio.gather(self._crew.stop(), self._delay.stop())
 
     def _kill(self) -> None:
         self._server.kill()
         self._crew.kill()
+        self._delay.kill()
 
     def _hang_up(self) -> None:
         self._server.signal(signal.SIGHUP)
@@ -134,13 +146,31 @@ class Up:
 
     async def _deploy_on_hang_up(self) -> None:
         self._notifier.reloading()
-        await deploy_and_tell(self._crew, lambda _text: None)
+        await self._deploy(lambda _text: None)
         self._notifier.ready()
 
     def _keep(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _deploy(self, say: Say) -> Mapping[str, Any]:
+        """Replace the workers, then the delay servers; return what the control socket answers."""
+        done = await deploy_and_tell(self._crew, say)
+        if not done["ok"] or not self._given.delay_servers:
+            return done
+        try:
+            answer = await asyncio.to_thread(self._project.ask)
+        except (StartFailed, InvalidLayerSetting) as error:
+            problem = f"the workers have the new code, but nobody could ask it for delayed messages: {error}"
+            logger.error(problem)  # noqa: TRY400
+            return {"ok": False, "error": problem}
+        self._delay.size = self._count_delay_servers(answer)
+        return await deploy_and_tell(self._delay, say)
+
+    def _count_delay_servers(self, answer: Answer) -> int:
+        wanted: int = self._given.delay_servers
+        return wanted if answer.has_delay else 0
 
     # --- how they are made -------------------------------------------------------------------------------------------
 
@@ -161,7 +191,7 @@ class Up:
             grace=limits.drain + limits.drain_http + given.drain_layer + 2 * SPARE,
         )
 
-    def _worker_recipe(self, project: Project) -> Recipe:
+    def _worker_recipe(self) -> Recipe:
         given = self._given
         options = [
             f"--{name.replace('_', '-')}={value}"
@@ -172,10 +202,19 @@ class Up:
             options += [f"--{name.replace('_', '-')}={value}" for value in getattr(given, name) or ()]
         return Recipe(
             name="worker",
-            command=project.command("runworker", "--processes=1", *options),
-            environ=project.environ,
+            command=self._project.command("runworker", "--processes=1", *options),
+            environ=self._project.environ,
             start_timeout=given.start_timeout,
-            grace=(30.0 if given.grace is None else given.grace) + LEAVE,
+            grace=(GRACE if given.grace is None else given.grace) + LEAVE,
+        )
+
+    def _delay_recipe(self) -> Recipe:
+        return Recipe(
+            name="delay",
+            command=self._project.command("rundelay"),
+            environ=self._project.environ,
+            start_timeout=self._given.start_timeout,
+            grace=GRACE,
         )
 
     # --- what it tells and does when asked ---------------------------------------------------------------------------
@@ -191,19 +230,23 @@ class Up:
             "program": "up",
             "version": fairway.__version__,
             "pid": os.getpid(),
-            "ready": not self._state and self._server.state == "ready" and self._crew.ready,
+            "ready": self._is_ready(),
             "uptime": time.monotonic() - self._began,
             "layer": layer_name(self._given),
             "server": server.get("server", {}),
             "processes": server.get("processes", []) or [self._server.report()],
             "workers": self._crew.report(),
+            "delay_servers": self._delay.report(),
         }
+
+    def _is_ready(self) -> bool:
+        return not self._state and self._server.state == "ready" and self._crew.ready and self._delay.ready
 
     async def _reload(self, say: Say) -> Mapping[str, Any]:
         if self._state:
             return {"ok": False, "error": f"not now, it is {self._state}; `fairway status` tells when it is ready"}
         self._notifier.reloading()
         try:
-            return await deploy_and_tell(self._crew, say)
+            return await self._deploy(say)
         finally:
             self._notifier.ready()

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from fairway.conf import channel_layers
@@ -378,12 +379,14 @@ def test_it_tells_which_layer_it_reads(layers, capsys):
         "backend": "fairway.layers.LocalLayer",
         "url": "local:///run/hub.sock",
         "routing": "tests.support.urls.urlpatterns",
+        "delay": apps.is_installed("fairway.delay"),
     }
     assert memory == {
         "alias": "memory",
         "backend": "fairway.layers.MemoryLayer",
         "url": "memory://",
         "routing": None,
+        "delay": apps.is_installed("fairway.delay"),
     }
 
 

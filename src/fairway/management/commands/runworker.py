@@ -107,7 +107,8 @@ class Command(BaseCommand):
         add(
             "--print-layer",
             action="store_true",
-            help="Print each layer as one line of JSON (alias, backend, url, routing) and do nothing else.",
+            help="Print each layer as one line of JSON (alias, backend, url, routing, and delay: whether fairway.delay "
+            "is installed) and do nothing else.",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -160,7 +161,7 @@ class Command(BaseCommand):
 
     def _say_layer(self, alias: str, application: DjangoApplication, options: dict[str, Any]) -> None:
         layer = describe_layer(alias)
-        shown = hide_passwords(layer["url"] or layer["backend"] or "")
+        shown = hide_passwords(str(layer["url"] or layer["backend"]))
         self._say(
             f"Fairway {fairway.__version__} worker, process {os.getpid()}: layer {alias!r} "
             f"({shown}), {options['threads']} threads, {options['coroutines']} coroutines"
@@ -226,7 +227,7 @@ def get_layer(alias: str) -> Layer:
     return layer
 
 
-def describe_layer(alias: str) -> dict[str, str | None]:
+def describe_layer(alias: str) -> dict[str, str | bool | None]:
     """Return what a program that starts us wants to know about a layer.
 
     Raises:
@@ -242,6 +243,7 @@ def describe_layer(alias: str) -> dict[str, str | None]:
         "backend": setting.backend,
         "url": getattr(getattr(layer, "address", None), "url", plain.get(setting.backend)),
         "routing": setting.routing if isinstance(setting.routing, str) else None,
+        "delay": apps.is_installed("fairway.delay"),
     }
 
 
