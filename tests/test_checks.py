@@ -9,7 +9,7 @@ from django.core.management.base import SystemCheckError
 from django.urls import path
 
 from fairway import include, route, route_class
-from fairway.checks import check_channel_layers, check_runserver, check_sessions_and_users
+from fairway.checks import check_channel_layers, check_runserver, check_settings
 from fairway.consumers import BaseConsumer, JsonWebsocketConsumer, WebsocketDemultiplexer
 
 MEMORY = "fairway.layers.MemoryLayer"
@@ -129,10 +129,11 @@ def test_they_are_registered():
 
     assert check_channel_layers in registered
     assert check_runserver in registered
+    assert check_settings in registered
 
 
-def test_sessions_and_users_that_nobody_has_set_up_are_fine():
-    assert check_sessions_and_users() == []
+def test_settings_that_nobody_has_set_are_fine():
+    assert check_settings() == []
 
 
 @pytest.mark.parametrize(
@@ -141,11 +142,13 @@ def test_sessions_and_users_that_nobody_has_set_up_are_fine():
         ("CHANNEL_SESSION_ENGINE", "no.such.engine", "E006", "names no session engine"),
         ("CHANNEL_SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "E006", "cannot set one"),
         ("CHANNEL_USER_MAX_AGE", "5", "E007", "is a number of seconds"),
+        ("CHANNEL_SEND_ON_COMMIT", "yes", "E008", "is True or False, not 'yes'"),
+        ("CHANNEL_SEND_ON_COMMIT", 1, "E008", "is True or False, not 1"),
     ],
 )
 def test_what_is_wrong_with_them(settings, setting, value, id_, says):
     setattr(settings, setting, value)
-    (error,) = check_sessions_and_users()
+    (error,) = check_settings()
     assert error.id == f"fairway.{id_}"
     assert setting in error.msg
     assert says in error.msg

@@ -8,6 +8,7 @@ fairway.E004   a `ROUTING`, or a consumer in it, cannot be used
 fairway.E005   a route names a channel that no worker can read
 fairway.E006   `CHANNEL_SESSION_ENGINE` names no engine that can be used
 fairway.E007   `CHANNEL_USER_MAX_AGE` is no number of seconds
+fairway.E008   `CHANNEL_SEND_ON_COMMIT` is no bool
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
 fairway.W003   a route names a channel that looks like one of the server's and is none
@@ -34,6 +35,7 @@ from fairway.layers.registry import LayerSetting, make_layer
 from fairway.names import check_not_reserved, check_readable
 from fairway.routing import Router, describe_consumer
 from fairway.sessions.engines import configured_engine
+from fairway.transactions import sends_on_commit
 
 STATICFILES = "django.contrib.staticfiles"
 SERVER_CHANNELS = (*WEBSOCKET_CHANNELS, "http.request", "http.disconnect")
@@ -93,13 +95,15 @@ def check_runserver(app_configs: Sequence[AppConfig] | None = None, **_kwargs: A
 
 
 @checks.register("fairway")
-def check_sessions_and_users(
-    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
-) -> list[checks.CheckMessage]:
-    """Check the settings of sessions and users, which are otherwise first needed when a message comes."""
+def check_settings(app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any) -> list[checks.CheckMessage]:
+    """Check the settings that are otherwise first needed when a message comes or is sent."""
     del app_configs
     found: list[checks.CheckMessage] = []
-    for read, name in ((configured_engine, "fairway.E006"), (user_max_age, "fairway.E007")):
+    for read, name in (
+        (configured_engine, "fairway.E006"),
+        (user_max_age, "fairway.E007"),
+        (sends_on_commit, "fairway.E008"),
+    ):
         try:
             read()
         except (ImproperlyConfigured, ValueError) as error:
