@@ -1,0 +1,144 @@
+"""Mixins that tell a group of clients when a model is created, changed or deleted.
+
+They stand before the model's base class. What is told is put together at once, as the object is then, and leaves when
+the transaction is committed; of one that is rolled back nobody hears.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from fairway.rohrpost.encoder import TolerantJSONEncoder
+from fairway.rohrpost.message import build_message, send_to_group
+
+if TYPE_CHECKING:
+    from django.db.models import Model as _Base
+else:
+    _Base = object
+
+on_transaction_commit = transaction.on_commit
+"""What a message waits by; looked up at each use, so that it may be replaced."""
+
+
+class NotifyBase(_Base):
+    """What the mixins share: whom to tell, and what.
+
+    =========================  ========================================================================
+    `get_group_name`           method: `get_group_name(message_type=...)` names the group
+    `group_name`               or a text, in which `{pk}` is replaced; else `article-5` for an `Article`
+    `get_push_notification_data`  method: `(updated_fields=..., message_type=...)` gives the object's data
+    `serializer_class`         or a serializer, whose `data` is taken; else `{"id": pk}`
+    =========================  ========================================================================
+    """
+
+    encoder = TolerantJSONEncoder
+
+    def _get_group_name(self, message_type: str = "") -> str:
+        name: str
+        if hasattr(self, "get_group_name"):
+            name = self.get_group_name(message_type=message_type)
+        elif hasattr(self, "group_name"):
+            name = self.group_name.format(pk=self.pk)
+        else:
+            name = f"{type(self).__name__.lower()}-{self.pk}"
+        return name
+
+    def _get_push_data(self, updated_fields: Any = None, message_type: str | None = None) -> Any:
+        if hasattr(self, "get_push_notification_data"):
+            data = self.get_push_notification_data(updated_fields=updated_fields, message_type=message_type)
+        elif hasattr(self, "serializer_class"):
+            data = self.serializer_class(self).data
+        else:
+            data = {"id": self.pk}
+        return data
+
+    def _get_message_type(self, message_type: str) -> str:
+        return message_type
+
+    def _send_notify(
+        self,
+        message_type: str,
+        updated_fields: Any = None,
+        data: Any = None,
+        always_send: bool = True,  # noqa: FBT001, FBT002  the name that subclasses know
+    ) -> None:
+        told = self._prepared(message_type, updated_fields, data, always_send=always_send)
+        if told:
+            on_transaction_commit(partial(_tell, *told))
+
+    def _prepared(
+        self, message_type: str, updated_fields: Any = None, data: Any = None, *, always_send: bool = True
+    ) -> tuple[str, str] | None:
+        """Return the group and what it is told, as JSON; None when it is told nothing."""
+        group = self._get_group_name(message_type=message_type)
+        if data is None:
+            data = self._get_push_data(updated_fields=updated_fields, message_type=message_type)
+        if updated_fields:
+            keys = data if isinstance(data, Mapping) else ()
+            if not always_send and not any(field in keys for field in updated_fields):
+                return None
+            if isinstance(data, Mapping) and "updated_fields" not in data:
+                data = {**data, "updated_fields": list(updated_fields)}
+        news = {"type": self._get_message_type(message_type), "group": group, "object": data}
+        message = build_message(handler="subscription-update", generate_id=True, data=news)
+        return group, self.encoder().encode(message)
+
+
+class _NotifyOnSave(NotifyBase):
+    """Where a save is told, once, whichever of the mixins are there."""
+
+    _tells_create = False
+    _tells_update = False
+
+    rohrpost_always_send = True
+    """Tell of an update with `update_fields` even where the data has none of these fields."""
+
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        """Save, and tell."""
+        is_new = _is_new(self)
+        result = super().save(*args, **kwargs)
+        if is_new and self._tells_create:
+            self._send_notify("create", updated_fields=kwargs.get("update_fields"))
+        elif not is_new and self._tells_update:
+            fields = kwargs.get("update_fields")
+            self._send_notify("update", updated_fields=fields, always_send=self.rohrpost_always_send)
+        return result
+
+
+class NotifyOnCreate(_NotifyOnSave):
+    """Tells when an object is saved for the first time."""
+
+    _tells_create = True
+
+
+class NotifyOnUpdate(_NotifyOnSave):
+    """Tells when an object that was there is saved."""
+
+    _tells_update = True
+
+
+class NotifyOnDelete(NotifyBase):
+    """Tells when an object is deleted, with the data it had before."""
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        """Delete, and tell."""
+        told = self._prepared("delete")
+        result = super().delete(*args, **kwargs)
+        if told:
+            on_transaction_commit(partial(_tell, *told))
+        return result
+
+
+class NotifyOnChange(NotifyOnCreate, NotifyOnUpdate, NotifyOnDelete):
+    """Tells of all three."""
+
+
+def _tell(group: str, text: str) -> None:
+    send_to_group(group_name=group, message=text)
+
+
+def _is_new(instance: Any) -> bool:
+    state = getattr(instance, "_state", None)
+    return not instance.pk if state is None else bool(state.adding)
