@@ -1,5 +1,7 @@
 """Django's settings in the tests: what a small real project has, with a database that threads may share."""
 
+import django
+
 SECRET_KEY = "tests"
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
@@ -15,6 +17,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "fairway.delay",
+    "fairway.tasks",
+    # What Django has since 6.0; see fairway.tasks.framework.
+    *(["django_tasks"] if django.VERSION < (6, 0) else []),
     "tests.support.bound",
 ]
 MIDDLEWARE = [

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from fairway.database import care_by_message
 from fairway.limits import WorkerLimits
@@ -42,7 +42,7 @@ def run_workers(workers: Sequence[Worker], limits: WorkerLimits) -> int:
     notifier.when_supervisor_dies(lambda: process.stop("the supervisor is gone"))
     worker_process_ready.send(workers[0])
     patience = SAME_STOP if notifier.has_supervisor else 0.0
-    stopped = _stopped_by_signals(process, patience) if _is_main() else _stopped_at_exit(process, limits.grace)
+    stopped = stopped_by_signals(process, patience) if _is_main() else _stopped_at_exit(process, limits.grace)
     with care_by_message(), stopped:
         code = 0 if process.run() else 1
     if not process.has_ended:
@@ -55,8 +55,20 @@ def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+class Stoppable(Protocol):
+    """A process that can be told to stop, also by a signal handler."""
+
+    def stop(self, reason: str) -> None:
+        """Let it stop."""
+
+
 @contextmanager
-def _stopped_by_signals(process: WorkerProcess, patience: float) -> Iterator[None]:
+def stopped_by_signals(process: Stoppable, patience: float) -> Iterator[None]:
+    """Let the first signal stop a process gently, and the second end it at once.
+
+    Parameters:
+        patience: signals that come so close together (seconds) are taken for one.
+    """
     asked: list[float] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
