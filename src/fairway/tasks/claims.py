@@ -1,0 +1,113 @@
+"""Which ticket runs which task: rows are claimed one by one, whoever else claims at the same time.
+
+A ticket claims the task of its queue with the highest priority, of several the oldest, and of those only what is due.
+When the worker of a ticket is gone, the ticket comes again and finds the row that it had claimed. Both runs then name
+the same claim, so each also knows how many attempts it has seen, and only the last one may say what came of the task.
+"""
+
+import os
+import socket
+from hashlib import blake2b
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from fairway.tasks.models import LONGEST_NAME, Status, TaskRecord
+
+
+class Claims:
+    """The tasks of one queue.
+
+    Parameters:
+        database: alias of the database that keeps them.
+        backend: alias of the backend.
+        queue: its name.
+    """
+
+    def __init__(self, database: str, backend: str, queue: str) -> None:
+        self._database = database
+        self._tasks = TaskRecord.objects.using(database).filter(backend=backend, queue=queue)
+        self._next = self._tasks.filter(status=Status.READY, is_due=True).order_by("-priority", "enqueued_at", "id")
+
+    def take_next(self, claim: str) -> TaskRecord | None:
+        """Claim the task that comes first; None when there is none."""
+        self._notice_due()
+        if connections[self._database].features.has_select_for_update_skip_locked:
+            with transaction.atomic(self._database):
+                record = self._next.select_for_update(skip_locked=True).first()
+                if record is not None:
+                    _begin(self._tasks, record, claim)
+            return record
+        while (record := self._next.first()) is not None:
+            # Whoever is the second to write finds nothing to write, and looks for the next.
+            if _begin(self._next.order_by(), record, claim):
+                return record
+        return None
+
+    def take_again(self, claim: str) -> TaskRecord | None:
+        """Claim once more what this ticket had claimed when its worker was lost, or put off; None if it has ended."""
+        record = self._tasks.filter(status__in=(Status.READY, Status.RUNNING), claim=claim).first()
+        if record is None:
+            return None
+        same = self._tasks.filter(status=record.status, claim=claim, attempts=record.attempts)
+        return record if _begin(same, record, claim) else None
+
+    def _notice_due(self) -> None:
+        """Let tasks join the order whose time has come."""
+        waiting = self._tasks.filter(status=Status.READY, is_due=False, claim="", run_after__lte=timezone.now())
+        if waiting.exists():
+            waiting.update(is_due=True)
+
+
+def claim_of(ticket: str) -> str:
+    """Return what names the claim of a ticket, from the id of its message."""
+    return blake2b(ticket.encode(), digest_size=16).hexdigest()
+
+
+def worker_id() -> str:
+    """Return what names this process to people."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:LONGEST_NAME]
+
+
+def put_off(record: TaskRecord, database: str) -> None:
+    """Undo the attempt, but keep the claim: the same ticket comes again for it, and meanwhile others go first."""
+    before = {
+        "status": Status.READY,
+        "is_due": False,
+        "attempts": record.attempts - 1,
+        "worker_ids": record.worker_ids[:-1],
+        "started_at": record.started_at if record.attempts > 1 else None,
+        "last_attempted_at": record.last_attempted_at if record.attempts > 1 else None,
+    }
+    _claimed(record, database).update(**before)
+
+
+def end(record: TaskRecord, database: str) -> bool:
+    """Write down what came of a task; False when another worker has claimed it meanwhile, and will."""
+    after = {name: getattr(record, name) for name in ("status", "finished_at", "errors", "return_value")}
+    return _claimed(record, database).update(**after) == 1
+
+
+def _begin(tasks: QuerySet[TaskRecord], record: TaskRecord, claim: str) -> bool:
+    now = timezone.now()
+    change: dict[str, Any] = {
+        "status": Status.RUNNING,
+        "claim": claim,
+        "attempts": record.attempts + 1,
+        "worker_ids": [*record.worker_ids, worker_id()],
+        "started_at": record.started_at or now,
+        "last_attempted_at": now,
+    }
+    if not tasks.filter(pk=record.pk).update(**change):
+        return False
+    for name, value in change.items():
+        setattr(record, name, value)
+    return True
+
+
+def _claimed(record: TaskRecord, database: str) -> QuerySet[TaskRecord]:
+    """Return the row, as long as this attempt is its last."""
+    tasks = TaskRecord.objects.using(database)
+    return tasks.filter(pk=record.pk, status=Status.RUNNING, claim=record.claim, attempts=record.attempts)

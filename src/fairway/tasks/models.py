@@ -1,0 +1,65 @@
+"""A task in the database: what is to be done, how far it is, and what came of it."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import pgettext_lazy
+
+from fairway.tasks.fields import JsonText
+
+LONGEST_NAME = 200
+"""Characters of the name of a queue or a backend."""
+
+
+class Status(models.TextChoices):
+    """The words of the Tasks framework for how far a task is."""
+
+    READY = "READY", pgettext_lazy("Task", "Ready")
+    RUNNING = "RUNNING", pgettext_lazy("Task", "Running")
+    FAILED = "FAILED", pgettext_lazy("Task", "Failed")
+    SUCCESSFUL = "SUCCESSFUL", pgettext_lazy("Task", "Successful")
+
+
+class TaskRecord(models.Model):
+    """One task."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    backend = models.CharField(max_length=LONGEST_NAME)
+    queue = models.CharField(max_length=LONGEST_NAME)
+    path = models.TextField()
+    args = JsonText(default=list)
+    kwargs = JsonText(default=dict)
+    priority = models.SmallIntegerField(default=0)
+    run_after = models.DateTimeField(null=True)
+
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.READY)
+    is_due = models.BooleanField(default=True)
+    """Whether any ticket may claim it: its time has come, and no ticket has put it off for itself."""
+    has_ticket = models.BooleanField(default=True)
+    """Whether its ticket was sent. If not, it will be claimed by that of another, which then sends a new one."""
+    claim = models.CharField(max_length=32, blank=True, default="")
+    """Names the ticket that has claimed it."""
+    attempts = models.PositiveIntegerField(default=0)
+
+    enqueued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    last_attempted_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    worker_ids = JsonText(default=list)
+    errors = JsonText(default=list)
+    return_value = JsonText(null=True)
+
+    class Meta:
+        """Indexes: whoever claims reads the first entry of one, whatever waits or has ended."""
+
+        verbose_name = "task"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["backend", "queue", "status", "is_due", "-priority", "enqueued_at"], name="fairway_tasks_next"
+            ),
+            models.Index(fields=["backend", "queue", "status", "is_due", "run_after"], name="fairway_tasks_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.id}, {self.status})"

@@ -1,0 +1,50 @@
+"""Tasks for the tests, at the top of a module as workers find them."""
+
+from fairway.tasks.framework import TaskContext
+
+try:
+    from django.tasks import task
+except ImportError:
+    from django_tasks import task
+
+seen = []
+"""What `note` was called with, in order."""
+
+
+@task
+def note(*args, **kwargs):
+    seen.append((args, kwargs))
+    return {"args": args, "kwargs": kwargs}
+
+
+@task()
+async def note_later(*args, **kwargs):
+    seen.append((args, kwargs))
+    return len(args)
+
+
+@task()
+def fail(text="This task failed"):
+    raise ValueError(text)
+
+
+@task()
+def leave():
+    raise SystemExit("This task left")
+
+
+@task()
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@task()
+def return_function():
+    return lambda: True
+
+
+@task(takes_context=True)
+def look(context, expected):
+    assert isinstance(context, TaskContext)
+    assert context.attempt == expected
+    return context.task_result.id
