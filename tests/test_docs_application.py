@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError
 
-from fairway import channel_layers, checks, conf
+from fairway import Channel, channel_layers, checks, conf, route
+from fairway.layers.codec import decode_message
 from fairway.layers.registry import KEYS
 from fairway.management.commands.runserver import Command
 from tests.support.chain import CLIENT, Chain
+from tests.support.waiting import wait_until
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -31,12 +35,11 @@ def run(routing):
 
 
 def test_consumers():
-    from fairway import route
-
     page = run_page("reference/consumers.md")
     routing = [
         route("websocket.receive", page["count"], path="/count"),
         route("websocket.receive", page["make_thumbnails"], path="/thumbs"),
+        route("websocket.receive", page["order_reports"], path="/reports"),
         route("websocket.receive", page["receive"], path="/(?P<room>a)"),
         route("websocket.receive", page["areceive"], path="/(?P<room>b)"),
     ]
@@ -44,10 +47,34 @@ def test_consumers():
         assert chain.receive("x", "/count") == [{"text": "1"}]
         chain.run("websocket.receive", {"path": "/thumbs", "id": 1, "text": ""}, order=2)
         assert chain.layer.statistics().channels["thumbnailing-tasks"].waiting == 2
+        chain.run("websocket.receive", {"path": "/reports", "text": ""}, order=3)
+        assert chain.layer.statistics().channels["asgi.delay"].waiting == 3
         for room in "ab":
             chain.layer.group_add(f"chat-{room}", CLIENT)
             chain.receive("hi", f"/{room}")
         assert chain.group_frames() == [("chat-a", {"text": "hi"}), ("chat-b", {"text": "hi"})]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_transactions(rf):
+    page = run_page("how-to/transactions.md")
+    layer = channel_layers["default"]
+    layer.group_add("staff", "news")
+    reader = layer.reader(["welcome-mails", "news"])
+    assert page["sign_up"](rf.post("/", {"name": "ada"})).status_code == 201
+    assert page["CHANNEL_SEND_ON_COMMIT"] is True
+
+    user = User.objects.get()
+    bodies = [decode_message(reader.receive(1).body) for _ in range(2)]
+    assert sorted(bodies, key=list) == [{"text": "ada has signed up"}, {"user": user.pk}]
+
+    with pytest.raises(IntegrityError):
+        page["sign_up"](rf.post("/", {"name": "ada"}))
+    with run([route("book", page["book"])]) as chain:
+        Channel("book").send({"user": user.pk, "group": 5})
+        wait_until(lambda: chain.layer.statistics().committed == 1)
+        assert "booked" not in chain.layer.statistics().channels
+    assert reader.receive(0) is None
 
 
 @pytest.mark.parametrize(
@@ -76,8 +103,6 @@ def test_routing(path, answer):
     ],
 )
 def test_deciding_about_a_handshake(name, reply):
-    from fairway import route
-
     page = run_page("how-to/websockets.md")
     with run([route("websocket.connect", page[name]), route("websocket.receive", page["receive"])]) as chain:
         assert chain.connect() == [reply]
