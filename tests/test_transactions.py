@@ -17,7 +17,7 @@ from fairway.limits import BrokerLimits, ChannelRule
 from fairway.routing import route
 from fairway.testing import ChannelTestCase
 from fairway.transactions import sends_on_commit, waits_for_commit
-from tests.support.chain import Chain
+from tests.support.chain import REQUESTS, Chain
 from tests.support.waiting import wait_until
 
 database = pytest.mark.django_db(transaction=True)
@@ -191,6 +191,27 @@ def test_in_a_consumer_it_goes_into_the_outbox(settings, setting):
         Channel("in", channel_layer=chain.layer).send({})
         wait_until(lambda: chain.layer.statistics().committed == 1)
         assert taken(chain.layer) == [2, 1, 4]
+    assert seen == [[]]
+
+
+@database
+def test_in_a_view_the_setting_holds_whatever_serves_it(settings):
+    settings.CHANNEL_SEND_ON_COMMIT = True
+
+    def view(message):
+        work = Channel("work", channel_layer=chain.layer)
+        with transaction.atomic():
+            work.send({"n": 1})
+        with suppress(Undo), transaction.atomic():
+            work.send({"n": 2})
+            work.send({"n": 3}, on_commit=False)
+            raise Undo
+        seen.append(taken(chain.layer))
+
+    seen = []
+    with Chain([route("http.request", view)]) as chain:
+        chain.run("http.request", {"path": "/"}, f"{REQUESTS}r1")
+        assert taken(chain.layer) == [1, 3]
     assert seen == [[]]
 
 

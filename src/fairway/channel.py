@@ -95,7 +95,7 @@ class Channel:
             key: a name for a message with `delay` or `at`: it takes the place of the one that waits for this channel
                 under this name, and `cancel` finds it.
             on_commit: in a transaction of the default database it leaves when that is committed, and never when it is
-                rolled back. Outside consumers the setting `CHANNEL_SEND_ON_COMMIT` is the default.
+                rolled back. The setting `CHANNEL_SEND_ON_COMMIT` is the default in views and outside consumers.
 
         Raises:
             TypeError: `content` is no dict.
@@ -141,7 +141,7 @@ class Channel:
             ImproperlyConfigured, ChannelFull, LayerUnavailable: as `send`.
         """
         layer = self._layer or self.channel_layer
-        effect = cancellation(self._checked_name(), key, layer.message_limits)
+        effect = cancellation(self._check_name(), key, layer.message_limits)
         if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
             dispatch_on_commit(effect, layer, timeout)
         else:
@@ -150,7 +150,7 @@ class Channel:
     async def acancel(self, key: str, *, immediately: bool = False, timeout: float = 0) -> None:
         """Do as `cancel`."""
         layer = self.channel_layer
-        effect = cancellation(self._checked_name(), key, layer.message_limits)
+        effect = cancellation(self._check_name(), key, layer.message_limits)
         await adispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
 
     def _effect(self, content: dict[str, Any], layer: Layer) -> Send:
@@ -159,16 +159,17 @@ class Channel:
             raise TypeError(msg)
         if self._protocol is not None:
             check_reply(content, self._protocol)
-        effect = Send(self._checked_name(), encode_message(content, layer.message_limits))
+        name = self.name
+        if name is not self._sendable:
+            self._check_name()
+        effect = Send(name, encode_message(content, layer.message_limits))
         if "reply_channel" in content:
             _carry_connection(effect, content["reply_channel"])
         return effect
 
-    def _checked_name(self) -> str:
-        name = self.name
-        if name is not self._sendable:
-            self._sendable = check_not_reserved(check_channel(name), "channel")
-        return name
+    def _check_name(self) -> str:
+        self._sendable = check_not_reserved(check_channel(self.name), "channel")
+        return self.name
 
     def __str__(self) -> str:
         """Return the name."""

@@ -19,6 +19,9 @@ from fairway.worker.outbox import current_outbox, dispatch_effect
 
 SETTING = "CHANNEL_SEND_ON_COMMIT"
 
+VIEWS = "http.request"
+"""The channel whose consumer runs views."""
+
 
 def sends_on_commit() -> bool:
     """Return the setting `CHANNEL_SEND_ON_COMMIT`: what holds outside consumers where a send does not say.
@@ -35,7 +38,8 @@ def sends_on_commit() -> bool:
 def waits_for_commit(on_commit: bool | None, *, immediately: bool) -> bool:  # noqa: FBT001  what the user said
     """Say whether a message that is sent now has to wait for the end of a transaction.
 
-    In a consumer what is sent waits for its end as it is, so there the setting says nothing.
+    In a consumer a message waits for its end as it is, so there the setting says nothing. A view is no consumer here,
+    though a consumer runs it: what it sends should not depend on the server that it runs under.
 
     Parameters:
         on_commit: what the send says; None leaves it to the setting.
@@ -51,7 +55,9 @@ def waits_for_commit(on_commit: bool | None, *, immediately: bool) -> bool:  # n
         return False
     if on_commit is None:
         outbox = current_outbox.get()
-        on_commit = (outbox is None or not outbox.is_open) and sends_on_commit()
+        if outbox is not None and outbox.is_open and outbox.delivery.envelope.channel != VIEWS:
+            return False
+        on_commit = sends_on_commit()
     return on_commit and _is_in_transaction()
 
 
