@@ -7,6 +7,7 @@ consumer sends arrives when the consumer has finished, and what it raises is rai
 import copy
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,7 @@ from fairway.message import Message
 from fairway.routing import Consumer
 from fairway.testing.commit_hooks import run_commit_hooks
 from fairway.testing.connection import Connection, connection_of
+from fairway.testing.delayed import NOTHING, deliver_delayed
 from fairway.testing.layers import application_of, memory_layer
 from fairway.testing.running import Turn, take_turn
 
@@ -149,6 +151,20 @@ class Client:
         """Do as `receive`, in a coroutine."""
         await sync_to_async(run_commit_hooks)()
         return self._next_frame()
+
+    def deliver_delayed(self, within: timedelta = NOTHING) -> list[Message]:
+        """Put the messages for later that are due within a time from now on their channels, and return them.
+
+        Raises:
+            ImproperlyConfigured: `fairway.delay` is not in `INSTALLED_APPS`.
+            InvalidMessage: what somebody sent to `asgi.delay` by hand cannot be done.
+            ChannelFull: a channel has no room.
+        """
+        return deliver_delayed(within, self.alias)
+
+    async def adeliver_delayed(self, within: timedelta = NOTHING) -> list[Message]:
+        """Do as `deliver_delayed`, in a coroutine."""
+        return await sync_to_async(deliver_delayed)(within, self.alias)
 
     def get_next_message(self, channel: str) -> Message | None:
         """Take the next message from a channel, without consuming it."""
