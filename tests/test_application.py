@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 
@@ -12,11 +13,13 @@ from django.db import connection, connections
 from django.urls import path
 
 from fairway.application import DjangoApplication, application_for
-from fairway.broker.effects import Ask
+from fairway.broker.effects import Ask, Delivery, Envelope
 from fairway.channel import Channel
 from fairway.conf import channel_layers
+from fairway.consumers import Retry, background
 from fairway.errors import InvalidLayerSetting, WebsocketCloseException
 from fairway.http.consumers import ViewConsumer
+from fairway.layers.codec import encode_message
 from fairway.layers.memory import MemoryLayer
 from fairway.routing import Router, route
 from fairway.signals import consumer_finished, consumer_started
@@ -191,6 +194,20 @@ def test_a_failing_consumer_is_named_in_the_log(caplog):
     assert record.getMessage().startswith("consumer failed: channel websocket.receive, path '/chat', reply channel ")
     assert "ValueError: boom" in caplog.text
     assert 'in fail\n    raise ValueError("boom")' in caplog.text
+
+
+def test_a_consumer_says_how_it_is_tried_again_and_how_long_it_may_take():
+    @background(retry=3, time_limit=20)
+    def consumer(message):
+        """Limited."""
+
+    layer = MemoryLayer()
+    application = DjangoApplication(layer, Router([route("limited", consumer), route("free", echo)]))
+    said = []
+    for channel in ("limited", "free", "unrouted"):
+        delivery = Delivery(Envelope("m1", channel), encode_message({}), 1)
+        said.append((application.prepare(delivery).retry, application.time_limit(delivery)))
+    assert said == [(Retry(3), 20.0), (None, math.inf), (None, math.inf)]
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, syn
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
 from fairway.conf import channel_layers
+from fairway.consumers.background import retry_of, time_limit_of
 from fairway.consumers.calls import is_coroutine_consumer
 from fairway.database import close_connections, opened_connections, tend_connections
 from fairway.errors import ChannelSocketException, InvalidLayerSetting
@@ -33,6 +34,7 @@ from fairway.routing import Consumer, Router
 from fairway.signals import consumer_finished, consumer_started
 from fairway.worker.loop import Worker
 from fairway.worker.outbox import Outbox
+from fairway.worker.retries import Retry
 
 logger = logging.getLogger("fairway.routing")
 
@@ -71,6 +73,10 @@ class DjangoApplication:
             return ConsumerCall(message, found[0], found[1])
         return ConsumerCall(message, self._fallbacks.get(envelope.channel, _drop), {})
 
+    def time_limit(self, delivery: Delivery) -> float:
+        """Return the time limit that the consumer of a delivery has of its own, infinity without one."""
+        return time_limit_of(self.prepare(delivery).consumer)
+
     def leave_thread(self) -> None:
         """Close the database connections of this thread."""
         close_connections()
@@ -101,6 +107,11 @@ class ConsumerCall:
         self.consumer = consumer
         self.kwargs = kwargs
         self.is_coroutine = is_coroutine_consumer(consumer, message)
+
+    @property
+    def retry(self) -> Retry | None:
+        """How the consumer is tried again; it is asked when it has failed."""
+        return retry_of(self.consumer)
 
     def run(self, outbox: Outbox) -> Any:
         """Run a blocking consumer in this thread; return what it returns."""

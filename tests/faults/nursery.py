@@ -9,6 +9,7 @@ Django, so that a worker is there within milliseconds. For each death a byte is 
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -50,12 +51,16 @@ class Consumers:
     def prepare(self, delivery):
         return Call(self.layer, delivery)
 
+    def time_limit(self, delivery):
+        return math.inf
+
     def leave_thread(self):
         pass
 
 
 class Call:
     is_coroutine = False
+    retry = None
 
     def __init__(self, layer, delivery):
         self.layer = layer

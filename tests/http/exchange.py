@@ -1,5 +1,6 @@
 """Both ends of an HTTP exchange for a test: what the server does, and what a worker does, over a real layer."""
 
+import math
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from fairway.message import Message
 from fairway.worker.contract import Call
 from fairway.worker.dispatch import Dispatcher
 from fairway.worker.outbox import Outbox
+from fairway.worker.retries import Retry
 
 PREFIX = "http.response.T1!"
 
@@ -142,6 +144,9 @@ class OneConsumer:
         message = Message(decode_message(delivery.body), envelope.channel, self._layer, envelope=envelope)
         return BlockingCall(self._consumer, message)
 
+    def time_limit(self, delivery: Delivery) -> float:
+        return math.inf
+
     def leave_thread(self) -> None:
         pass
 
@@ -151,6 +156,7 @@ class BlockingCall:
     consumer: Callable[[Message], None]
     message: Message
     is_coroutine: bool = False
+    retry: Retry | None = None
 
     def run(self, outbox: Outbox) -> None:
         self.consumer(self.message)

@@ -7,6 +7,7 @@ with `unmigrated` only the delay server does not start; `mute` does not tell its
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).resolve().parent
 
 class Call:
     is_coroutine = False
+    retry = None
 
     def __init__(self, delivery, word, text):
         self.delivery, self.word, self.text = delivery, word, text
@@ -55,6 +57,9 @@ class Echo:
 
     def prepare(self, delivery):
         return Call(delivery, self.word, self.text)
+
+    def time_limit(self, delivery):
+        return math.inf
 
     def leave_thread(self):
         pass

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 
@@ -29,12 +30,16 @@ class Rooms:
     def prepare(self, delivery: Delivery) -> "_Call":
         return _Call(self, delivery)
 
+    def time_limit(self, delivery: Delivery) -> float:
+        return math.inf
+
     def leave_thread(self) -> None:
         pass
 
 
 class _Call:
     is_coroutine = False
+    retry = None
 
     def __init__(self, rooms: Rooms, delivery: Delivery) -> None:
         self._rooms = rooms

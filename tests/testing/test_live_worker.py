@@ -1,6 +1,9 @@
+import asyncio
+
 import pytest
 
 from fairway.application import DjangoApplication
+from fairway.consumers import Retry, background
 from fairway.errors import ConsumeLater, DenyConnection
 from fairway.layers.memory import MemoryLayer
 from fairway.routing import Router, route
@@ -57,6 +60,35 @@ def test_what_is_fine_is_as_without(errors):
     with chain(errors, route("websocket.receive", fine)) as running:
         assert running.receive("hello") == [{"text": "fine"}]
     assert read_failures(errors) == []
+
+
+@background(retry=Retry(1, pause=0))
+def fail_again(message):
+    fail(message)
+
+
+@background(retry=Retry(1, pause=0))
+async def afail_again(message):
+    await afail(message)
+
+
+@pytest.mark.parametrize("consumer", [fail_again, afail_again])
+def test_of_a_consumer_that_is_tried_again_only_the_last_failure_is(errors, consumer):
+    with chain(errors, route("input", consumer)) as running:
+        running.layer.send("input", {})
+        wait_until(running.layer.dead_letters, "the last run")
+    (failure,) = read_failures(errors)
+    assert failure.kind == "ZeroDivisionError"
+
+
+def test_a_time_limit_of_a_consumer_holds(errors):
+    @background(time_limit=0.02)
+    async def slow(message):
+        await asyncio.Event().wait()
+
+    with chain(errors, route("input", slow)) as running:
+        running.layer.send("input", {})
+        wait_until(lambda: running.worker.end_overdue() or running.layer.statistics().committed)
 
 
 def test_a_message_that_cannot_be_read_is_written_down(errors):

@@ -2,9 +2,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from fairway import Channel, channel_layers
+from fairway.consumers import Retry, background
 from fairway.errors import ConsumeLater
 from fairway.routing import route
-from fairway.testing import WSClient, apply_routes
+from fairway.testing import Client, WSClient, apply_routes
 from fairway.testing.layers import PlacedLayers, memory_layer
 from fairway.testing.running import take_turn
 from tests.testing.support import fresh_layers
@@ -67,3 +68,52 @@ def test_routing_that_is_wrong_raises_and_the_message_stays(settings):
     with pytest.raises(ImproperlyConfigured, match=r"nowhere\.routing"):
         client.consume("websocket.receive")
     assert channel_layers["default"].statistics().channels["websocket.receive"].waiting == 1
+
+
+def failing(times):
+    """A consumer whose first runs fail, after they have sent something."""
+
+    def consume(message):
+        Channel("sent").send({"retries": message.retries})
+        if message.retries < times:
+            raise ValueError(message.retries)
+
+    return consume
+
+
+class TestRetries:
+    """A consumer that is tried again: each run raises in the test, and the next one is there at once."""
+
+    def test_each_run_is_one_consume_without_a_pause(self):
+        client = Client()
+        client.send("work", {})
+        with apply_routes(route("work", background(retry=Retry(2, pause=600))(failing(2)))):
+            for retries in range(2):
+                with pytest.raises(ValueError, match=str(retries)):
+                    client.consume("work")
+                assert client.get_next_message("sent") is None
+            client.consume("work")
+        assert client.get_next_message("sent").content == {"retries": 2}
+
+    def test_the_last_one_leaves_a_dead_letter(self):
+        client = Client()
+        client.send("work", {})
+        with apply_routes(route("work", background(retry=1)(failing(9)))):
+            for retries in range(2):
+                with pytest.raises(ValueError, match=str(retries)):
+                    client.consume("work")
+            assert client.consume("work", fail_on_none=False) is None
+        (letter,) = client.channel_layer.dead_letters()
+        assert letter.reason == "failed 2 times: ValueError: 1"
+
+    async def test_coroutines_too(self):
+        @background(retry=1)
+        async def consume(message):
+            failing(1)(message)
+
+        client = Client()
+        with apply_routes(route("work", consume)):
+            with pytest.raises(ValueError, match="0"):
+                await client.asend_and_consume("work", {})
+            await client.aconsume("work")
+        assert client.get_next_message("sent").content == {"retries": 1}

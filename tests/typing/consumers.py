@@ -9,9 +9,11 @@ from fairway import Group, Message, include, route_class
 from fairway.consumers import (
     BaseConsumer,
     JsonWebsocketConsumer,
+    Retry,
     WebsocketConsumer,
     WebsocketDemultiplexer,
     WebsocketMultiplexer,
+    background,
 )
 
 
@@ -101,14 +103,34 @@ routing = [
 ]
 
 
+class Import(BaseConsumer):
+    """Work in the background."""
+
+    retry = Retry(3, on=OSError)
+    time_limit = 60
+
+
+@background(retry=3, time_limit=0.5)
+def thumbnail(message: Message, size: int) -> None:
+    """The same, as a function."""
+
+
+@background(retry=Retry(pause=5, on=(OSError, ValueError)))
+async def athumbnail(message: Message) -> str:
+    return "done"
+
+
 async def by_hand(message: Message) -> None:
     """What a test may do."""
     assert_type(await Chat(message, room="blue"), Chat)
     assert_type(Chat.runs_as_coroutine(message), bool)
 
 
-def wrong(chat: Chat) -> None:
+def wrong(chat: Chat, message: Message) -> None:
     """What mypy must refuse."""
+    thumbnail(message, size="large")  # type: ignore[arg-type]
+    background(retry="often")  # type: ignore[arg-type]
+    Retry(on=BaseException)  # type: ignore[arg-type]
     chat.close("now")  # type: ignore[arg-type]
     chat.group_send({"text": "hi"})  # type: ignore[arg-type, call-arg]
     Chat.as_route({"groups": []}, path=5)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from fairway.limits import DEFAULT_RULES, BrokerLimits, ChannelRule
 from fairway.worker import dispatch
 from fairway.worker.dispatch import Dispatcher, describe
 from fairway.worker.outbox import current_outbox
+from fairway.worker.retries import Retry
 
 REPLY = "websocket.send.T1!c1"
 
@@ -27,9 +28,10 @@ class Script:
 
     channels = ("in",)
 
-    def __init__(self, function, *, is_coroutine=False):
+    def __init__(self, function, *, is_coroutine=False, retry=None):
         self.function = function
         self.is_coroutine = is_coroutine
+        self.retry = retry
 
     def prepare(self, delivery):
         return self
@@ -66,14 +68,14 @@ class Bench:
         return statistics.waiting if statistics else 0
 
 
-def bench_for(function, kind):
+def bench_for(function, kind, retry=None):
     if kind == "blocking":
-        return Bench(Script(function))
+        return Bench(Script(function, retry=retry))
 
     async def afunction():
         function()
 
-    return Bench(Script(afunction, is_coroutine=True))
+    return Bench(Script(afunction, is_coroutine=True, retry=retry))
 
 
 KINDS = pytest.mark.parametrize("kind", ["blocking", "coroutine"])
@@ -257,3 +259,80 @@ def test_an_exception_is_let_go_at_once(kind):
         assert errors[0]() is None
     finally:
         gc.enable()
+
+
+class TestRetry:
+    def fails(self):
+        Channel("work", channel_layer=self.bench.layer).send({})
+        Channel("work", channel_layer=self.other).send({})
+        raise ValueError("boom")
+
+    def run(self, kind, retry):
+        """Run a consumer that always fails, until there is nothing to run."""
+        self.other = MemoryLayer()
+        self.bench = bench = bench_for(self.fails, kind, retry)
+        runs = 0
+        while bench.delivery:
+            runs += 1
+            bench.dispatch()
+            may_come = runs <= retry.times and retry.covers(ValueError())
+            bench.delivery = bench.reader.receive(5) if may_come else None
+        return runs
+
+    @KINDS
+    def test_a_message_is_tried_again_and_then_a_dead_letter_that_says_why(self, kind, caplog):
+        assert self.run(kind, Retry(2, pause=0.01)) == 3
+        (letter,) = self.bench.layer.dead_letters()
+        assert (letter.reason, letter.retries) == ("failed 3 times: ValueError: boom", 3)
+        assert [(record.levelname, record.getMessage().partition(":")[0]) for record in ours(caplog)] == [
+            ("WARNING", "consumer failed, retry 1 of 2 follows in 0.01 s"),
+            ("WARNING", "consumer failed, retry 2 of 2 follows in 0.02 s"),
+            ("ERROR", "consumer failed after 2 retries, a dead letter now"),
+        ]
+        assert {str(record.exc_info[1]) for record in ours(caplog)} == {"boom"}
+
+    @KINDS
+    def test_nothing_that_a_failed_run_sent_is_published_on_any_layer(self, kind):
+        self.run(kind, Retry(1, pause=0))
+
+        assert self.bench.waiting("work") == 0
+        assert "work" not in self.other.statistics().channels
+
+    @KINDS
+    def test_another_exception_ends_it_as_without_retry(self, kind, caplog):
+        assert self.run(kind, Retry(3, on=OSError)) == 1
+        assert self.bench.waiting("work") == 1
+        assert self.other.statistics().channels["work"].waiting == 1
+        assert [record.getMessage()[:18] for record in caplog.records] == ["consumer failed: c"]
+
+    @KINDS
+    def test_the_run_that_succeeds_publishes_once(self, kind):
+        def consumer():
+            Channel("work", channel_layer=bench.layer).send({})
+            if not bench.delivery.envelope.retries:
+                raise ValueError
+
+        bench = bench_for(consumer, kind, Retry(3, pause=0))
+        bench.dispatch()
+        bench.delivery = bench.reader.receive(5)
+        bench.dispatch()
+
+        assert bench.delivery.envelope.retries == 1
+        assert bench.waiting("work") == 1
+        assert bench.layer.dead_letters() == []
+
+    def test_an_application_that_cannot_prepare_is_not_tried_again(self):
+        class Broken(Script):
+            def prepare(self, delivery):
+                raise LookupError
+
+        bench = Bench(Broken(None, retry=Retry()))
+        bench.dispatch()
+
+        assert bench.reader.receive(0) is None
+        assert bench.layer.dead_letters() == []
+
+
+def ours(caplog):
+    """What the worker wrote, without the layer's lines about dead letters."""
+    return [record for record in caplog.records if record.name == "fairway.worker"]

@@ -129,7 +129,7 @@ def test_a_job_can_be_cancelled(stay):
     executor, slow = CoroutineExecutor(1), job(stay)
     executor.submit(slow)
     wait_until(lambda: stay.running)
-    executor.cancel(slow)
+    executor.cancel(slow, 1)
 
     assert executor.wait_idle(5)
     assert slow.task.cancelled()
@@ -142,7 +142,7 @@ def test_a_job_that_is_committing_is_not_cancelled(stay):
     executor.submit(done)
     wait_until(lambda: stay.running)
     done.is_committing = True
-    executor.cancel(done)
+    executor.cancel(done, 1)
     stay.go.set()
 
     assert executor.wait_idle(5)

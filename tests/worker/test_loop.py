@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from fairway import route
+from fairway import route, route_class
 from fairway.application import DjangoApplication
 from fairway.channel import Channel
+from fairway.consumers import BaseConsumer, Retry, background
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import WorkerLimits
 from fairway.routing import Router
@@ -279,7 +280,7 @@ class TestTheTimeLimit:
             assert chain.layer.reader(["done"]).receive(5) is not None
         (record,) = caplog.records
         assert record.getMessage().startswith("consumer failed: channel work")
-        assert "longer than the worker's time limit" in str(record.exc_info[1])
+        assert "longer than its time limit of 0.01 s" in str(record.exc_info[1])
         assert "a_slow_coroutine" in record.exc_text
 
     @pytest.mark.parametrize("is_blocking", [False, True])
@@ -305,6 +306,83 @@ class TestTheTimeLimit:
         assert "a_deaf_coroutine" in caplog.text
         go.set()
         chain.worker._executor.thread.join(5)
+
+
+class TestATimeLimitOfItsOwn:
+    def test_only_the_thread_over_its_own_is_given_up(self, caplog):
+        @background(time_limit=0.02)
+        def limited(message):
+            go.wait(10)
+
+        go = threading.Event()
+        chain = Chain([route("work", limited), route("free", lambda message: go.wait(10))], threads=2)
+        chain.worker.start()
+        send(chain)
+        send(chain, channel="free")
+        wait_until(lambda: len(chain.worker.running()) == 2)
+        assert wait_until(lambda: chain.worker.end_overdue(60)) == 0.02
+        assert [one.delivery.envelope.channel for one in chain.worker.running()] == ["free"]
+        assert caplog.records[0].getMessage().startswith("over the time limit of 0.02 s: channel work, message ")
+
+        chain.worker.stop(0.01)
+        assert chain.layer.reader(["work"]).receive(5).envelope.attempt == 2
+        go.set()
+        wait_until(lambda: chain.worker.has_ended)
+
+    def test_the_worker_s_holds_where_it_is_smaller(self):
+        @background(time_limit=60)
+        def limited(message):
+            go.wait(10)
+
+        go = threading.Event()
+        with Chain([route("work", limited)], threads=1) as chain:
+            send(chain)
+            assert wait_until(lambda: chain.worker.end_overdue(0.02)) == 0.02
+            go.set()
+
+    def test_a_coroutine_over_it_fails_and_is_tried_again(self, caplog):
+        @background(time_limit=0.02, retry=Retry(1, pause=0))
+        async def slow_once(message):
+            if message.retries:
+                done.set()
+            else:
+                await asyncio.Event().wait()
+
+        done = threading.Event()
+        with Chain([route("work", slow_once)], threads=1) as chain:
+            send(chain)
+            wait_until(lambda: chain.worker.end_overdue() or done.is_set())
+            wait_until(lambda: chain.layer.statistics().committed == 2)
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage().startswith("consumer failed, retry 1 of 1 follows in 0 s: channel work")
+        assert "longer than its time limit of 0.02 s" in str(record.exc_info[1])
+
+    def test_a_method_of_a_class_has_that_of_its_class(self):
+        class Import(BaseConsumer):
+            method_mapping = {"work": "load"}
+            time_limit = 0.02
+
+            def load(self, message):
+                go.wait(10)
+
+        go = threading.Event()
+        with Chain([route_class(Import)], threads=1) as chain:
+            send(chain)
+            assert wait_until(chain.worker.end_overdue) == 0.02
+            go.set()
+
+    def test_one_that_cannot_be_found_out_is_none(self, caplog, monkeypatch):
+        def unknown(self, delivery):
+            raise LookupError
+
+        go = threading.Event()
+        monkeypatch.setattr(DjangoApplication, "time_limit", unknown)
+        with Chain([route("work", lambda message: go.wait(10))], threads=1) as chain:
+            send(chain)
+            wait_until(lambda: not chain.worker.end_overdue(60) and caplog.records)
+            go.set()
+        assert caplog.records[0].getMessage().startswith("the time limit of a consumer is not known: channel work")
 
 
 def test_a_closed_layer_ends_the_threads():

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from fairway import route
+from fairway.consumers import background
 from fairway.limits import WorkerLimits
 from fairway.worker import watch as module
 from fairway.worker.watch import JITTER, Watch, resident_bytes
@@ -23,6 +24,9 @@ class Counted:
 
     def release_stale(self):
         self.looks += 1
+
+    def end_overdue(self, limit):
+        return 0.0
 
 
 def test_without_limits_there_is_no_reason():
@@ -79,6 +83,23 @@ def test_a_consumer_that_does_not_end():
     assert watch.look() == ""
     chain.layer.send("work", {})
 
-    assert wait_until(watch.look) == "a consumer ran for longer than the time limit of 0.05 s"
+    assert wait_until(watch.look) == "a consumer ran for longer than its time limit of 0.05 s"
+    go.set()
+    assert chain.worker.stop(5)
+
+
+def test_a_consumer_that_does_not_end_within_a_limit_of_its_own():
+    @background(time_limit=0.05)
+    def slow(message):
+        go.wait(5)
+
+    go = threading.Event()
+    chain = Chain([route("work", slow)], threads=1)
+    chain.worker.start()
+    chain.layer.send("work", {})
+
+    assert wait_until(Watch([chain.worker], WorkerLimits()).look) == (
+        "a consumer ran for longer than its time limit of 0.05 s"
+    )
     go.set()
     assert chain.worker.stop(5)

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
 
+from fairway.consumers.background import check_background
 from fairway.consumers.calls import Decorator, decorated_once, is_coroutine_function, resolve
 from fairway.message import Message
 from fairway.routing import RouteClass
+from fairway.worker.retries import Retry
 from fairway.worker.state import ConnectionState
 
 
@@ -95,6 +97,23 @@ class BaseConsumer:
 
     They find the message among their first two arguments, behind `self`: each stands around a method once.
     """
+
+    # Without values here: no consumer is asked before it fails, and the names are not kept from anybody's handlers.
+
+    retry: ClassVar[Retry | int]
+    """Try a message again when its method fails: how often, or a `Retry` with all the terms."""
+
+    time_limit: ClassVar[float]
+    """Seconds that one message may take."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check what the class says about its work in the background.
+
+        Raises:
+            TypeError, ValueError: `retry` or `time_limit` is wrong.
+        """
+        super().__init_subclass__(**kwargs)
+        check_background(cls)
 
     def __init__(self, message: Message, **kwargs: Any) -> None:
         self.message = message

@@ -19,9 +19,10 @@ from fairway.layers.hub.client import LocalLayer
 from fairway.limits import WorkerLimits
 from fairway.worker.contract import Application, Call
 from fairway.worker.dispatch import describe
-from fairway.worker.endings import row_for
+from fairway.worker.endings import conclude
 from fairway.worker.loop import Worker
 from fairway.worker.outbox import Outbox
+from fairway.worker.retries import Retry
 
 LIMITS = WorkerLimits(grace=10.0)
 
@@ -93,13 +94,17 @@ class WatchedApplication:
             self.note(delivery, error)
             raise
 
+    def time_limit(self, delivery: Delivery) -> float:
+        """See `Application.time_limit`."""
+        return self._application.time_limit(delivery)
+
     def leave_thread(self) -> None:
         """See `Application.leave_thread`."""
         self._application.leave_thread()
 
-    def note(self, delivery: Delivery, error: BaseException) -> None:
-        """Write a failure down. What a consumer raises to say how it ends is none."""
-        if isinstance(error, asyncio.CancelledError) or not row_for(delivery.envelope.channel, error).is_failure:
+    def note(self, delivery: Delivery, error: BaseException, retry: Retry | None = None) -> None:
+        """Write a failure down. What a consumer raises to say how it ends is none, nor is what is tried again."""
+        if isinstance(error, asyncio.CancelledError) or not conclude(delivery.envelope, error, retry)[0].is_failure:
             return
         text = f"{describe(delivery)}\n\n{''.join(traceback.format_exception(error))}"
         with self._path.open("a") as file:
@@ -119,12 +124,17 @@ class WatchedCall:
         """See `Call.is_coroutine`."""
         return self._call.is_coroutine
 
+    @property
+    def retry(self) -> Retry | None:
+        """See `Call.retry`."""
+        return self._call.retry
+
     def run(self, outbox: Outbox) -> None:
         """See `Call.run`."""
         try:
             self._call.run(outbox)
         except BaseException as error:
-            self._watched.note(self._delivery, error)
+            self._watched.note(self._delivery, error, self.retry)
             raise
 
     async def arun(self, outbox: Outbox) -> None:
@@ -132,7 +142,7 @@ class WatchedCall:
         try:
             await self._call.arun(outbox)
         except BaseException as error:
-            self._watched.note(self._delivery, error)
+            self._watched.note(self._delivery, error, self.retry)
             raise
 
 

@@ -1,6 +1,7 @@
 """One message through its consumer, as a worker does it, in the test's own thread; what the consumer raises is raised.
 
-What is sent leaves when the consumer has finished, in one step with the acknowledgement, as `worker.endings` says.
+What is sent leaves when the consumer has finished, in one step with the acknowledgement, as `worker.endings` says. A
+message whose consumer is tried again is there again at once: no test waits for a pause that is meant for the world.
 """
 
 import asyncio
@@ -13,14 +14,14 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import async_to_sync, sync_to_async
 
 from fairway.application import ConsumerCall
-from fairway.broker.effects import Delivery, Ending
+from fairway.broker.effects import Again, Delivery, Ending, terms_of
 from fairway.database import opened_connections
 from fairway.layers.base import Reader
 from fairway.layers.memory import MemoryLayer
 from fairway.testing.commit_hooks import run_commit_hooks
 from fairway.testing.connection import connection_of
 from fairway.testing.layers import application_of
-from fairway.worker.endings import closing_effects, row_for
+from fairway.worker.endings import closing_effects, conclude
 from fairway.worker.outbox import Outbox, current_outbox
 
 LATER_WAIT = 5.0
@@ -69,7 +70,7 @@ class Turn:
 
     def run(self, call: ConsumerCall) -> Any:
         """Run the consumer; return what it returns, raise what it raises."""
-        with self.ending() as outbox:
+        with self.ending(call) as outbox:
             if call.is_coroutine:
                 _check_no_loop()
                 result = async_to_sync(call.arun)(outbox)
@@ -80,7 +81,7 @@ class Turn:
 
     async def arun(self, call: ConsumerCall) -> Any:
         """Do as `run`."""
-        with self.ending() as outbox:
+        with self.ending(call) as outbox:
             if call.is_coroutine:
                 result = await call.arun(outbox)
                 await sync_to_async(run_commit_hooks)()
@@ -89,7 +90,7 @@ class Turn:
         return result
 
     @contextmanager
-    def ending(self) -> Iterator[Outbox]:
+    def ending(self, call: ConsumerCall | None = None) -> Iterator[Outbox]:
         """Open the outbox of a run; commit what the run left in it, however the run ends."""
         outbox = Outbox(self.delivery, self._reader, self._layer)
         with ExitStack() as stack:
@@ -100,10 +101,10 @@ class Turn:
             try:
                 yield outbox
             except BaseException as error:
-                self._commit(outbox, error)
+                self._commit(outbox, error, call)
                 raise
             else:
-                self._commit(outbox, None)
+                self._commit(outbox)
             finally:
                 current_outbox.reset(token)
 
@@ -112,21 +113,20 @@ class Turn:
         with self.ending():
             pass
 
-    def _commit(self, outbox: Outbox, error: BaseException | None) -> None:
+    def _commit(self, outbox: Outbox, error: BaseException | None = None, call: ConsumerCall | None = None) -> None:
         outbox.close()
-        row = row_for(self.delivery.envelope.channel, error)
-        for layer, effect in outbox.elsewhere:
-            layer.publish(effect)
-        self._reader.commit(self.delivery, closing_effects(row, self.delivery.envelope, outbox.effects), row.ending)
-        if row.ending is Ending.LATER:
-            self._expect_again()
-
-    def _expect_again(self) -> None:
-        """Note when the message is there again, so that the next one who takes from its channel waits for it."""
-        envelope, limits = self.delivery.envelope, self._layer.broker.limits
-        if envelope.retries < limits.requeues:
-            due = time.monotonic() + limits.requeue_pause * 2**envelope.retries
-            _expected.setdefault(self._layer, {})[envelope.channel] = due
+        envelope = self.delivery.envelope
+        row, end = conclude(envelope, error, call.retry if call else None)
+        if row.keeps_effects:
+            for layer, effect in outbox.elsewhere:
+                layer.publish(effect)
+        terms = terms_of(end, envelope.retries + 1, self._layer.broker.limits) if end is not Ending.DONE else None
+        if isinstance(end, Again):
+            end = terms = Again(0.0, end.limit, end.reason)
+        self._reader.commit(self.delivery, closing_effects(row, envelope, outbox.effects), end)
+        if terms and envelope.retries < terms.limit:
+            # So that the next one who takes from its channel waits for it.
+            _expected.setdefault(self._layer, {})[envelope.channel] = time.monotonic() + terms.pause
 
 
 _expected: WeakKeyDictionary[MemoryLayer, dict[str, float]] = WeakKeyDictionary()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from fairway.broker.effects import Delivery
 from fairway.worker.outbox import Outbox
+from fairway.worker.retries import Retry
 
 
 class Call(Protocol):
@@ -13,6 +14,10 @@ class Call(Protocol):
     @property
     def is_coroutine(self) -> bool:
         """Whether `arun` is to be awaited; otherwise `run` is called."""
+
+    @property
+    def retry(self) -> Retry | None:
+        """How the consumer is tried again; asked only after it has failed."""
 
     def run(self, outbox: Outbox) -> None:
         """Run the consumer and raise what it raises. `outbox` is open, and current in this context."""
@@ -30,6 +35,13 @@ class Application(Protocol):
 
     def prepare(self, delivery: Delivery) -> Call:
         """Decode and route one delivery. An exception here counts as one of the consumer."""
+
+    def time_limit(self, delivery: Delivery) -> float:
+        """Return for how many seconds the consumer of a delivery may run; infinity where it has no limit of its own.
+
+        Asked from a thread that runs no consumers, and only about what has run for a while: so a limit costs nothing
+        that is quick.
+        """
 
     def leave_thread(self) -> None:
         """Let go what belongs to the calling thread: it runs nothing more."""

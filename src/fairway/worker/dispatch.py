@@ -7,13 +7,14 @@ fails besides is logged, so that no message can end the loop that brought it.
 import asyncio
 import logging
 import time
+from functools import partial
 
-from fairway.broker.effects import Delivery, Effect, Ending
+from fairway.broker.effects import Again, Delivery, Effect, End, Ending
 from fairway.errors import DeliveryLost, InvalidMessage
 from fairway.layers.base import Layer, Reader
 from fairway.layers.codec import decode_message
 from fairway.worker.contract import Application, Call
-from fairway.worker.endings import closing_effects, row_for
+from fairway.worker.endings import Row, closing_effects, conclude
 from fairway.worker.executor import Job
 from fairway.worker.outbox import Outbox, current_outbox
 
@@ -41,15 +42,16 @@ class Dispatcher:
             None when it is done; for a coroutine consumer, what is to run on the event loop.
         """
         outbox = Outbox(delivery, self._reader, self._layer)
+        call = None
         # The thread keeps its context, as under WSGI: Django's caches live in it, with their connections.
         token = current_outbox.set(outbox)
         try:
             call = self._application.prepare(delivery)
             if call.is_coroutine:
-                return Job(delivery, lambda job: self._adispatch(call, outbox, job))
+                return Job(delivery, partial(self._adispatch, call, outbox))
             call.run(outbox)
         except BaseException as error:  # noqa: BLE001  also SystemExit: a consumer cannot end the worker
-            effects, ending = self._conclude(outbox, error)
+            effects, ending = self._conclude(outbox, error, call)
         else:
             effects, ending = outbox.effects, _DONE
             outbox.is_open = False
@@ -77,7 +79,7 @@ class Dispatcher:
             outbox.close()
             logger.warning("cancelled, since the worker stops: %s", describe(outbox.delivery))
             return
-        effects, ending = self._conclude(outbox, error)
+        effects, ending = self._conclude(outbox, error, call)
         error = None
         if outbox.elsewhere:
             await asyncio.to_thread(self._publish_elsewhere, outbox)
@@ -86,16 +88,18 @@ class Dispatcher:
         except Exception as failure:  # noqa: BLE001  logged
             _log_commit(outbox.delivery, failure)
 
-    def _conclude(self, outbox: Outbox, error: BaseException | None) -> tuple[list[Effect], Ending]:
+    def _conclude(self, outbox: Outbox, error: BaseException | None, call: Call | None) -> tuple[list[Effect], End]:
         """Close the outbox; say what to commit for a run that raised `error`, or returned."""
         outbox.close()
         if error is None:
             return outbox.effects, _DONE
         delivery = outbox.delivery
-        row = row_for(delivery.envelope.channel, error)
-        if row.is_failure:
-            logger.error("consumer failed: %s", describe(delivery), exc_info=error)
-        return closing_effects(row, delivery.envelope, outbox.effects), row.ending
+        row, end = conclude(delivery.envelope, error, call.retry if call else None)
+        if not row.keeps_effects:
+            outbox.elsewhere.clear()
+        if row.is_failure or isinstance(end, Again):
+            _log_failure(delivery, error, row, end)
+        return closing_effects(row, delivery.envelope, outbox.effects), end
 
     def _publish_elsewhere(self, outbox: Outbox) -> None:
         """Publish what goes to other layers, before the commit: a run that is repeated drops it by its id."""
@@ -122,11 +126,24 @@ def describe(delivery: Delivery) -> str:
     return ", ".join([*parts, f"message {envelope.id}", f"attempt {envelope.attempt}"])
 
 
+def _log_failure(delivery: Delivery, error: BaseException, row: Row, end: End) -> None:
+    """Write to the log what a consumer has raised, and what becomes of its message."""
+    retries, what = delivery.envelope.retries, describe(delivery)
+    if not isinstance(end, Again):
+        logger.error("consumer failed: %s", what, exc_info=error)
+    elif row.is_failure:
+        logger.error("consumer failed after %d retries, a dead letter now: %s", retries, what, exc_info=error)
+    else:
+        text = "consumer failed, retry %d of %d follows in %.3g s: %s"
+        logger.warning(text, retries + 1, end.limit, end.pause, what, exc_info=error)
+
+
 def _overdue(job: Job, cancelled: BaseException) -> TimeoutError:
     """Make a failure like any other of a coroutine that was cancelled because it ran for too long."""
     if job.task is not None:
         job.task.uncancel()
-    error = TimeoutError(f"cancelled after {time.monotonic() - job.began:.1f} s: longer than the worker's time limit")
+    seconds = time.monotonic() - job.began
+    error = TimeoutError(f"cancelled after {seconds:.1f} s: longer than its time limit of {job.limit:g} s")
     error.__cause__ = cancelled  # its traceback shows where the coroutine was
     return error
 

@@ -33,7 +33,8 @@ class Job:
         start: makes the coroutine; nothing has begun before it is called.
     """
 
-    __slots__ = ("_start", "began", "cancelled_at", "delivery", "is_committing", "is_given_up", "task")
+    limit: float  # looked at when it was cancelled, and set only then
+    __slots__ = ("_start", "began", "cancelled_at", "delivery", "is_committing", "is_given_up", "limit", "task")
 
     def __init__(self, delivery: Delivery, start: Callable[["Job"], Coroutine[Any, Any, None]]) -> None:
         self.delivery = delivery
@@ -41,7 +42,7 @@ class Job:
         self.began = 0.0
         """When it began; before that, when it came."""
         self.cancelled_at: float | None = None
-        """When it was cancelled, having run for too long."""
+        """When it was cancelled, having run for longer than `limit` seconds."""
         self.is_committing = False
         """Its consumer has ended: nothing is to be cancelled any more."""
         self.is_given_up = False
@@ -102,8 +103,9 @@ class CoroutineExecutor:
         with self._room:
             return list(self._running)
 
-    def cancel(self, job: Job) -> None:
-        """Cancel a job that has run for too long; `cancelled_at` tells it so."""
+    def cancel(self, job: Job, limit: float) -> None:
+        """Cancel a job that has run for longer than `limit` seconds; `limit` and `cancelled_at` tell it so."""
+        job.limit = limit
         job.cancelled_at = time.monotonic()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(_cancel, job)

@@ -32,7 +32,7 @@ CANCEL_WAIT = 5.0
 """A coroutine that was cancelled may take so long to end."""
 
 FRESH = 0.01
-"""Seconds for which a thread that has begun a message is let go first."""
+"""Seconds for which a thread that has begun a message is let go first, and for which no limit is looked up."""
 
 
 def default_threads() -> int:
@@ -134,40 +134,54 @@ class Worker:
         """Give coroutine consumers back that have waited too long for a place; called now and then."""
         self._release(self._executor.take_stale())
 
-    def end_overdue(self, limit: float) -> bool:
-        """Deal with consumers that have run for longer than `limit` seconds.
+    def end_overdue(self, limit: float = math.inf) -> float:
+        """Deal with consumers that have run for longer than `limit` seconds, or than a shorter limit of their own.
 
         A coroutine is cancelled and fails like any other. A thread cannot be ended, nor can a coroutine that goes on
         all the same: it is reported with its stack, once, and given up.
 
         Returns:
-            True when something was given up: this process has to end, so that the message goes to another worker.
+            The limit of what was given up, and this process has to end, so that the message goes to another worker;
+            0 when nothing was.
         """
-        stuck = [*self._give_up_threads(limit), *self._end_coroutines(limit)]
-        for running, stack in stuck:
-            report_stuck(running, limit, stack)
-        return bool(stuck)
+        exceeded = 0.0
+        for running, its_limit, stack in (*self._give_up_threads(limit), *self._end_coroutines(limit)):
+            exceeded = its_limit
+            report_stuck(running, its_limit, stack)
+        return exceeded
 
-    def _give_up_threads(self, limit: float) -> Iterator[tuple[Running, str]]:
+    def _give_up_threads(self, limit: float) -> Iterator[tuple[Running, float, str]]:
         for thread, turn in tuple(self._busy.items()):
             seconds = time.monotonic() - turn[1]
-            if seconds > limit and thread not in self._given_up:
-                stack = thread_stack(thread)
-                if self._busy.get(thread) is turn:  # else it went on, and the stack is that of another message
-                    self._given_up.add(thread)
-                    yield Running(turn[0], seconds, thread.name), stack
+            if thread in self._given_up or seconds <= (its_limit := self._limit_of(turn[0], seconds, limit)):
+                continue
+            stack = thread_stack(thread)
+            if self._busy.get(thread) is turn:  # else it went on, and the stack is that of another message
+                self._given_up.add(thread)
+                yield Running(turn[0], seconds, thread.name), its_limit, stack
 
-    def _end_coroutines(self, limit: float) -> Iterator[tuple[Running, str]]:
-        now = time.monotonic()
+    def _end_coroutines(self, limit: float) -> Iterator[tuple[Running, float, str]]:
         for job in self._executor.running():
-            if now - job.began <= limit or job.task is None or job.is_committing or job.is_given_up:
+            seconds = time.monotonic() - job.began
+            if job.task is None or job.is_committing or job.is_given_up:
                 continue
             if job.cancelled_at is None:
-                self._executor.cancel(job)
-            elif now - job.cancelled_at > CANCEL_WAIT:
+                if seconds > (its_limit := self._limit_of(job.delivery, seconds, limit)):
+                    self._executor.cancel(job, its_limit)
+            elif time.monotonic() - job.cancelled_at > CANCEL_WAIT:
                 self._executor.give_up(job)
                 stack = coroutine_stack(job.task.get_coro(), self._executor.thread)
-                yield Running(job.delivery, now - job.began, EVENT_LOOP), stack
+                yield Running(job.delivery, seconds, EVENT_LOOP), job.limit, stack
+
+    def _limit_of(self, delivery: Delivery, seconds: float, limit: float) -> float:
+        """Return the time limit of what has run for so long: `limit`, or that of its consumer if it is shorter."""
+        if seconds < FRESH:  # over no limit that anybody means; most of what runs need not be asked about
+            return limit
+        try:
+            return min(limit, self._application.time_limit(delivery))
+        except Exception:
+            logger.exception("the time limit of a consumer is not known: %s", describe(delivery))
+            return limit
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 

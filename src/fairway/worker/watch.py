@@ -37,8 +37,8 @@ class Watch:
         has_count = limits.max_messages != UNLIMITED
         self.most_messages = limits.max_messages * random.uniform(1, 1 + JITTER) if has_count else math.inf  # noqa: S311
         """After how many messages the process retires."""
-        has_limit = limits.time_limit != UNLIMITED
-        self.interval = min(LOOK_EVERY, limits.time_limit / 4) if has_limit else LOOK_EVERY
+        self._time_limit = limits.time_limit if limits.time_limit != UNLIMITED else math.inf
+        self.interval = min(LOOK_EVERY, self._time_limit / 4)
 
     def look(self) -> str:
         """Do what is due; return why the process has to retire, "" while it has not."""
@@ -48,11 +48,8 @@ class Watch:
 
     def end_overdue(self) -> str:
         """End consumers that run for too long; return why the process has to retire if one does not end."""
-        limit = self._limits.time_limit
-        if limit == UNLIMITED:
-            return ""
-        stuck = [worker.end_overdue(limit) for worker in self._workers]
-        return f"a consumer ran for longer than the time limit of {limit:g} s" if any(stuck) else ""
+        exceeded = max((worker.end_overdue(self._time_limit) for worker in self._workers), default=0.0)
+        return f"a consumer ran for longer than its time limit of {exceeded:g} s" if exceeded else ""
 
     def _had_enough(self) -> str:
         limits = self._limits

@@ -189,7 +189,7 @@ def test_a_coroutine_over_the_time_limit_fails_and_the_process_goes_on(project):
     with project.run("--time-limit=0.5") as worker:
         project.send("await", 1)
         project.take(project.begun)
-        worker.wait_for_output("longer than the worker's time limit")
+        worker.wait_for_output("longer than its time limit")
         project.send("work", 2)
         assert project.take(project.done)["n"] == 2
         assert worker.stop() == 0
