@@ -10,6 +10,7 @@ from fairway.errors import StartFailed
 from fairway.supervisor import crew as module
 from fairway.supervisor.crew import Crew, deploy_and_tell
 from tests.supervisor.support import WAIT, recipe, script
+from tests.support.waiting import await_until
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
 
@@ -72,6 +73,28 @@ async def test_a_first_start_that_fails_leaves_nobody():
     with pytest.raises(StartFailed):
         await asyncio.wait_for(crew.start(), 30)
     assert crew.report() == []
+
+
+async def test_what_does_not_start_is_told_and_tried_until_it_does(tmp_path, log):
+    ready = tmp_path / "migrated"
+    text = f"os.path.exists({str(ready)!r}) or sys.exit(1)" + WAIT
+    crew = Crew(recipe(text, name="delay"), 1, "delay server")
+    async with asyncio.timeout(30):
+        await crew.start_without_fail()
+        assert not crew.ready
+        assert "delay-1 ended before it was ready" in log.text
+        ready.touch()
+        await await_until(lambda: crew.ready, "the delay server")
+        await crew.stop()
+
+
+async def test_the_first_ones_are_told(log):
+    crew = Crew(recipe(name="delay"), 2)
+    async with asyncio.timeout(30):
+        await crew.start_without_fail()
+        assert crew.ready
+        assert "delay-2 is ready" in log.text
+        await crew.stop()
 
 
 async def test_it_says_what_an_old_one_waits_for(monkeypatch):

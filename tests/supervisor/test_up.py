@@ -177,13 +177,16 @@ def pid_of_delay(project):
     return one["pid"]
 
 
+def _states(project):
+    return [(one["name"], one["state"], one["restarts"]) for one in project.status()["delay_servers"]]
+
+
 def test_a_project_with_delayed_messages_gets_a_delay_server(project):
     project.have_delay(installed=True)
-    with up(project, "--settings=shop.live", ready="2 workers are ready, 1 for delayed messages") as program:
+    with up(project, "--settings=shop.live", ready="delay-1 is ready") as program:
         assert "delay-1 | delay server with one shop.live rundelay\n" in program.output()
-        first = pid_of_delay(project)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: project.status()["ready"] and pid_of_delay(project) != first, "another one", 20)
+        os.kill(pid_of_delay(project), signal.SIGKILL)
+        wait_until(lambda: _states(project) == [("delay-1", "ready", 1)], "another one", 20)
         second = pid_of_delay(project)
         shown = project.fairway("status", "--layer", project.url).stdout.splitlines()
         assert shown[-1].split()[:4] == ["delay-1", str(second), "ready", "1"]
@@ -197,6 +200,19 @@ def test_a_project_with_delayed_messages_gets_a_delay_server(project):
         program.process.terminate()
         assert program.process.wait(30) == 0
         assert "delay-2 ended" not in program.output()
+
+
+def test_a_delay_server_that_does_not_start_keeps_nobody_waiting(project):
+    project.have_delay(installed=True)
+    project.deploy("unmigrated code")
+    with up(project) as program:
+        program.wait_for_output("delay-1 | CommandError: manage.py migrate")
+        assert project.get() == (200, "code")
+        assert project.status()["ready"] is False
+        shown = project.fairway("status", "--layer", project.url)
+        assert (shown.returncode, "NOT READY" in shown.stdout) == (1, True)
+        project.deploy("echo code")
+        wait_until(lambda: project.status()["ready"], "the delay server", 20)
 
 
 def test_a_deploy_may_bring_delayed_messages_and_take_them_away(project):
@@ -221,7 +237,7 @@ def test_a_deploy_may_bring_delayed_messages_and_take_them_away(project):
 
 def test_a_project_that_no_longer_answers_keeps_its_delay_server(project):
     project.have_delay(installed=True)
-    with up(project):
+    with up(project, ready="delay-1 is ready"):
         delay = pid_of_delay(project)
         project.deploy("mute")
         done = project.fairway("reload", "--layer", project.url)
@@ -239,7 +255,7 @@ def test_delay_servers_may_run_elsewhere(project):
 
 def test_a_killed_supervisor_takes_its_delay_servers_too(project):
     project.have_delay(installed=True)
-    with up(project, "--delay-servers=2") as program:
+    with up(project, "--delay-servers=2", ready="delay-2 is ready") as program:
         pids = [one["pid"] for one in project.status()["delay_servers"]]
         assert len(pids) == 2
         program.process.kill()

@@ -55,6 +55,20 @@ class Crew:
         """
         self._workers = await self._start_new()
 
+    async def start_without_fail(self) -> None:
+        """Start the first workers. One that does not start is told, and tried again for as long as need be."""
+        self._workers = self._make_new()
+        for worker in self._workers:
+            worker.start()
+        for worker in self._workers:
+            try:
+                await worker.wait_ready()
+            except StartFailed as error:
+                # Its last lines stand in the log above.
+                logger.error("%s %s; it is tried again until it does start", error.name, error.reason)  # noqa: TRY400
+            else:
+                logger.info("%s is ready", worker.name)
+
     async def deploy(self, say: Say) -> None:
         """Start workers with the code of this moment; then let the old ones finish, and wait until they are gone.
 
@@ -108,11 +122,15 @@ class Crew:
         """Return what a status shows of each worker; old ones that finish come last."""
         return [worker.report() for worker in (*self._workers, *self._others)]
 
-    async def _start_new(self) -> list[Child]:
+    def _make_new(self) -> list[Child]:
         new = []
         for _ in range(self.size):
             self._number += 1
             new.append(Child(replace(self._recipe, name=f"{self._recipe.name}-{self._number}")))
+        return new
+
+    async def _start_new(self) -> list[Child]:
+        new = self._make_new()
         self._others += new
         try:
             await start_all(new)

@@ -100,11 +100,11 @@ class Up:
             stack.push_async_callback(self._stop)
             await start_all([self._server])
             await self._crew.start()
-            await self._delay.start()
             self._state = ""
             self._notifier.ready()
-            delay = f", {self._delay.size} for delayed messages" if self._delay.size else ""
-            logger.info("%d workers are ready%s, layer %s", self._given.workers, delay, layer_name(self._given))
+            logger.info("%d workers are ready, layer %s", self._given.workers, layer_name(self._given))
+            # The site does not wait for them: they wait for a database that is away, or for a migration.
+            self._keep(self._delay.start_without_fail())
             if self._notifier.watchdog:
                 self._keep(feed_watchdog(self._notifier))
             await asked
