@@ -1,5 +1,6 @@
 """Consumers of the project: conversations, and a path for each way in which a consumer ends."""
 
+import asyncio
 import json
 import os
 import time
@@ -8,6 +9,7 @@ import records
 import talk
 
 from fairway import Channel, Group
+from fairway.consumers import Retry, background
 from fairway.errors import ConsumeLater, DenyConnection
 
 PAUSE = 0.02
@@ -123,3 +125,52 @@ def work(message):
     note(message)
     Channel("seen").send({"work": message["how"], "attempt": message.attempt, "retries": message.retries})
     end(message["how"], message)
+
+
+# --- tried again -----------------------------------------------------------------------------------------------------
+
+TWICE = background(retry=Retry(2, pause=0.05))
+
+
+def fail_at_first(message, word):
+    """Show that the run has begun, then fail as often as the word says: `once`, `twice`, or `always`."""
+    note(message)
+    Channel("seen").send({"again": word, "retries": message.retries})
+    if message.retries < {"never": 0, "once": 1, "twice": 2}.get(word, 99):
+        raise RuntimeError(word)
+
+
+@TWICE
+def again_connect(message, word):
+    message.reply_channel.send({"accept": True})
+    fail_at_first(message, word)
+
+
+@TWICE
+def again_receive(message):
+    answer(message, how=message["text"], retries=message.retries)
+    fail_at_first(message, message["text"])
+
+
+@TWICE
+def again_request(message, word):
+    fail_at_first(message, word)
+    message.reply_channel.send({"status": 200, "headers": [], "content": b"run %d" % (message.retries + 1)})
+
+
+@background(retry=Retry(2, pause=0.05), time_limit=0.3)
+async def again_slow(message):
+    """A coroutine that takes too long at first."""
+    note(message)
+    if not message.retries:
+        await asyncio.Event().wait()
+    await Channel("seen").asend({"slow": "coroutine", "attempt": message.attempt, "retries": message.retries})
+
+
+@background(retry=Retry(2, pause=0.05), time_limit=0.3)
+def again_stuck(message):
+    """A thread that takes too long at first: no retry can end it."""
+    note(message)
+    if message.attempt == 1:
+        records.hold("hold")
+    Channel("seen").send({"slow": "thread", "attempt": message.attempt, "retries": message.retries})

@@ -17,4 +17,10 @@ channel_routing = [
     route("websocket.receive", consumers.end_receive, path=ENDS),
     route("websocket.disconnect", consumers.end_disconnect, path=ENDS),
     route("work", consumers.work),
+    route("websocket.connect", consumers.again_connect, path=r"^/again/(?P<word>\w+)$"),
+    route("websocket.receive", consumers.again_receive, path=r"^/again/"),
+    route("websocket.disconnect", consumers.end_disconnect, path=r"^/again/"),
+    route("http.request", consumers.again_request, path=r"^/again/(?P<word>\w+)$"),
+    route("slow", consumers.again_slow),
+    route("stuck", consumers.again_stuck),
 ]
