@@ -13,7 +13,7 @@ SETUP := python3 tools/environment.py .venv $(if $(PYTHON),--python $(PYTHON))
 SYSTEM := python3 tools/system_packages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo liveblog deploy-demo test lint format coverage conformance soak bench docs wheel-test test-all clean
+.PHONY: help setup demo liveblog progress deploy-demo test lint format coverage conformance soak bench docs wheel-test test-all clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,11 @@ liveblog: ## run the live blog of examples/liveblog on 127.0.0.1, PORT=8000
 	@cd examples/liveblog && ../../$(BIN)/python manage.py migrate --verbosity 0
 	@cd examples/liveblog && ../../$(BIN)/python manage.py demo
 	@cd examples/liveblog && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+
+progress: ## run the import with a bar of examples/progress on 127.0.0.1, PORT=8000
+	@$(SETUP) --group tasks
+	@cd examples/progress && ../../$(BIN)/python manage.py migrate --verbosity 0
+	@cd examples/progress && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
 
 deploy-demo: ## watch 1,000 conversations go on while workers are reloaded and killed (DEPLOY_ARGS="--seconds 60")
 	@$(SETUP)
