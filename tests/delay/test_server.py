@@ -1,57 +1,298 @@
 """The delay server: what comes on `asgi.delay` is stored, acknowledged, and sent when it is due."""
 
-import pytest
+import logging
+import time
+from datetime import timedelta
 
-from fairway.broker.effects import Delivery
-from fairway.delay.models import DelayedMessage
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from fairway import Channel
+from fairway.delay.models import DelayedMessage, milliseconds_now
 from fairway.delay.server import DelayServer
-from fairway.layers.codec import decode_message
+from fairway.layers import LocalLayer
 from fairway.layers.memory import MemoryLayer
+from fairway.limits import BrokerLimits, ChannelRule
+from tests.delay.harness import QUICK, Ears
+from tests.support.hubs import HubThread
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+HOUR = 3_600_000
 
 
-@pytest.fixture
-def layer():
-    layer = MemoryLayer()
-    yield layer
-    layer.close()
+def ask(layer, n=1, delay=1, **more):
+    layer.send("asgi.delay", {"channel": "reports", "content": {"n": n}, "delay": delay, **more})
 
 
-@pytest.fixture
-def server(layer):
-    server = DelayServer(layer)
-    server.start()
-    yield server
-    assert server.stop()
+def committed(layer, count):
+    wait_until(lambda: layer.statistics().committed >= count, "the acknowledgement")
 
 
-def take(reader, timeout=20) -> Delivery:
-    delivery = reader.receive(timeout)
-    assert delivery is not None
-    reader.commit(delivery)
-    return delivery
+def test_a_message_arrives_when_it_is_due(layer, serve, ears):
+    serve()
+    began = timezone.now()
+    layer.send("asgi.delay", {"channel": "reports", "content": {"n": 1, "raw": b"\0\xff"}, "delay": 60})
 
-
-def test_a_message_arrives_when_it_is_due(layer, server):
-    reader = layer.reader(["reports"])
-    layer.send("asgi.delay", {"channel": "reports", "content": {"n": 1, "raw": b"\0\xff"}, "delay": 50})
-
-    assert decode_message(take(reader).body) == {"n": 1, "raw": b"\0\xff"}
+    assert ears.take() == {"n": 1, "raw": b"\0\xff"}
+    assert timezone.now() - began >= timedelta(milliseconds=60)
     wait_until(lambda: not DelayedMessage.objects.exists(), "the row to go")
 
 
-def test_what_waits_is_in_the_database_once_it_is_acknowledged(layer, server):
-    layer.send("asgi.delay", {"channel": "reports", "content": {"n": 1}, "delay": 3_600_000})
+def test_what_is_acknowledged_is_in_the_database(layer, serve):
+    serve()
+    ask(layer, delay=HOUR)
 
-    wait_until(lambda: layer.statistics().committed, "the commit")
+    committed(layer, 1)
     row = DelayedMessage.objects.get()
     assert (row.channel_name, row.content, row.layer) == ("reports", {"n": 1}, "default")
 
 
-def test_what_cannot_be_done_is_a_dead_letter_with_its_reason(layer, server):
-    layer.send("asgi.delay", {"channel": "reports", "content": {}, "delay": 0})
+def test_messages_arrive_in_the_order_of_their_times(layer, serve, ears):
+    due = milliseconds_now() + 300
+    serve()
+    for n, later in ((3, 20), (1, 0), (2, 0), (4, 20)):
+        ask(layer, n, due=due + later)
 
+    assert [ears.take()["n"] for _ in range(4)] == [1, 2, 3, 4]
+
+
+def test_a_server_that_starts_sends_what_became_due_meanwhile_and_tells_what_waits(layer, serve, ears, caplog):
+    caplog.set_level(logging.INFO, "fairway.delay")
+    for n, delay in enumerate((-5000, HOUR)):
+        DelayedMessage(channel_name="reports", content={"n": n}, delay=delay).save()
+    due = DelayedMessage.objects.get(due_date__gt=timezone.now()).due_date
+
+    serve()
+
+    assert ears.take() == {"n": 0}
+    wait_until(lambda: "wait for their time" in caplog.text, "the line")
+    assert f"messages that wait for their time: 1; the next is due at {due:%Y-%m-%d %H:%M:%S} UTC" in caplog.text
+
+
+def test_what_left_late_is_reported(layer, serve, ears, caplog):
+    for n in range(3):
+        DelayedMessage(channel_name="reports", content={"n": n}, delay=-90_000 - n).save()
+
+    serve()
+
+    wait_until(lambda: caplog.text, "the report")
+    assert caplog.messages == [
+        "3 delayed messages left more than 1 s after their time; the latest, to 'reports', 90.0 s"
+    ]
+
+
+def test_what_somebody_puts_into_the_table_is_found(serve, ears):
+    serve()
+    DelayedMessage(channel_name="reports", content={"n": 1}, delay=1).save()
+
+    assert ears.take() == {"n": 1}
+
+
+def test_the_rows_of_other_layers_are_let_be(serve, ears):
+    DelayedMessage(channel_name="reports", content={"n": 1}, delay=1, layer="other").save()
+    DelayedMessage(channel_name="reports", content={"n": 2}, delay=2).save()
+    serve()
+
+    assert ears.take() == {"n": 2}
+    wait_until(lambda: DelayedMessage.objects.count() == 1, "the row to go")
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"delay": 0}, "'delay' is 0; it must be a whole number of milliseconds, 1 or more"),
+        ({"channel": "no channel", "delay": 5}, "'channel': 'no channel' is no channel name: "),
+    ],
+)
+def test_what_cannot_be_done_is_a_dead_letter_with_its_reason_and_the_server_goes_on(
+    layer, serve, ears, caplog, request_, reason
+):
+    serve()
+    layer.send("asgi.delay", {"channel": "reports", "content": {}, **request_})
+    ask(layer)
+
+    assert ears.take() == {"n": 1}
     dead = wait_until(layer.dead_letters, "a dead letter")
-    assert [letter.reason for letter in dead] == ["'delay' is 0; it must be a whole number of milliseconds, 1 or more"]
+    assert [letter.reason[: len(reason)] for letter in dead] == [reason]
+    assert reason in caplog.text
+
+
+def test_what_the_database_refuses_is_a_dead_letter_alone(layer, serve, ears, postgresql):
+    """A column that somebody has made narrower: nothing that is checked is refused by the table as it should be."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE fairway_delay_delayedmessage ALTER channel_name TYPE varchar(10)")
+    for n, channel in enumerate(("reports", "r" * 11, "reports")):
+        layer.send("asgi.delay", {"channel": channel, "content": {"n": n}, "delay": 1})
+    serve()
+
+    assert [ears.take()["n"] for _ in range(2)] == [0, 2]
+    dead = wait_until(layer.dead_letters, "a dead letter")
+    assert [letter.reason for letter in dead] == [
+        "the database refuses it: value too long for type character varying(10)"
+    ]
+
+
+def test_requests_are_held_while_the_database_is_away(layer, serve, ears, database, caplog):
+    caplog.set_level(logging.INFO, "fairway.delay")
+    serve()
+    ask(layer, 1)
+    assert ears.take() == {"n": 1}
+    with database.away():
+        for n in (2, 3):
+            ask(layer, n)
+        wait_until(lambda: "is away" in caplog.text, "the warning")
+        assert layer.statistics().committed == 2  # the first request, and our own
+        ask(layer, 4, delay=HOUR)
+
+    assert [ears.take()["n"] for _ in range(2)] == [2, 3]
+    wait_until(lambda: DelayedMessage.objects.count() == 1, "the rows to go")
+    told = [message.partition(" after")[0].partition(",")[0] for message in caplog.messages[1:]]
+    assert told == ["the database is away", "the database is back"]
+
+
+def test_what_is_held_at_a_stop_goes_to_the_next_server(layer, serve, ears, database, caplog):
+    first = serve(look=60)
+    wait_until(lambda: first.is_ready, "the server")
+    with database.away():
+        ask(layer)
+        wait_until(lambda: "the database is away" in caplog.text, "the warning")
+        assert layer.statistics().channels["asgi.delay"].leased == 1
+        assert first.stop()
+
+    assert layer.statistics().channels["asgi.delay"].waiting == 1
+    serve()
+    assert ears.delivery().envelope.attempt == 1
+
+
+def test_while_the_layer_is_away_messages_stay_in_the_database(database, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "fairway.delay")
+    path = tmp_path / "h"
+    DelayedMessage(channel_name="reports", content={"n": 1}, delay=1).save()
+    layer = LocalLayer(str(path), wait=0.05)
+    server = DelayServer(layer, limits=QUICK)
+    server.start()
+    try:
+        wait_until(lambda: "the layer is away" in caplog.text, "the warning")
+        with HubThread(path):
+            assert Ears(layer, "reports").take() == {"n": 1}
+            wait_until(lambda: "the layer is back" in caplog.text, "the line")
+            wait_until(lambda: not DelayedMessage.objects.exists(), "the row to go")
+            DelayedMessage(channel_name="reports", content={"n": 2}, delay=500).save()
+        wait_until(lambda: caplog.text.count("the layer is away") == 2, "the warning")
+        with HubThread(path):
+            assert Ears(layer, "reports").take() == {"n": 2}
+    finally:
+        assert server.stop()
+        layer.close()
+
+
+def test_a_full_channel_holds_up_no_other_and_loses_nothing(database, caplog):
+    layer = MemoryLayer(BrokerLimits(rules=(("slow", ChannelRule(capacity=2)), ("*", ChannelRule()))))
+    for n in range(6):
+        DelayedMessage(channel_name="slow", content={"n": n}, delay=n - 100).save()
+    DelayedMessage(channel_name="reports", content={"n": 9}, delay=1).save()
+    server = DelayServer(layer, limits=QUICK)
+    server.start()
+    try:
+        assert Ears(layer, "reports").take() == {"n": 9}
+        wait_until(lambda: caplog.messages, "the warning")
+        slow = Ears(layer, "slow")
+        assert [slow.take()["n"] for _ in range(6)] == list(range(6))
+        assert caplog.messages == [
+            "no room in 'slow' (4 delayed messages): what is due there waits until its consumers catch up"
+        ]
+    finally:
+        assert server.stop()
+        layer.close()
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_clock_that_is_set_makes_nothing_early_and_keeps_nothing(seconds, layer, serve, ears, monkeypatch):
+    """What is due in an hour leaves when the clock says so, whatever it said before."""
+    real, ahead = timezone.now, timedelta(0)
+    monkeypatch.setattr(timezone, "now", lambda: real() + ahead)
+    serve()
+    ask(layer, 1, due=milliseconds_now() + HOUR)
+    committed(layer, 1)
+
+    ahead = timedelta(seconds=seconds)
+    ask(layer, 2, due=milliseconds_now() + 50)
+    assert ears.take() == {"n": 1 if seconds > 0 else 2}
+
+    ahead = timedelta(hours=1)
+    assert ears.take() == {"n": 2 if seconds > 0 else 1}
+
+
+def test_two_servers_share_the_work(layer, serve, ears):
+    for n in range(200):
+        DelayedMessage(channel_name="reports", content={"n": n}, delay=1).save()
+    serve(batch=10)
+    serve(batch=10)
+    for n in range(200, 400):
+        ask(layer, n)
+
+    assert sorted(ears.take()["n"] for _ in range(400)) == list(range(400))
+    wait_until(lambda: not DelayedMessage.objects.exists(), "the rows to go")
+    assert not ears.has_more()
+
+
+def test_a_key_names_one_message_on_its_channel(layer, serve, ears):
+    serve()
+    now = time.time_ns()
+    for n, sent, delay in ((1, now, HOUR), (2, now + 2, 200), (3, now + 1, 1)):
+        ask(layer, n, delay, key="daily", sent=sent)
+    ask(layer, 4, 250)
+
+    assert [ears.take()["n"] for _ in range(2)] == [2, 4]
+
+
+def test_what_was_cancelled_does_not_come(layer, serve, ears):
+    serve()
+    now = time.time_ns()
+    ask(layer, 1, 200, key="daily", sent=now)
+    layer.send("asgi.delay", {"channel": "reports", "key": "daily", "sent": now + 1, "cancel": True})
+    ask(layer, 2, 250)
+
+    assert ears.take()["n"] == 2
+    assert not ears.has_more()
+
+
+def test_a_channel_says_it_in_one_line(layer, serve, ears):
+    serve()
+    channel = Channel("reports", channel_layer=layer)
+    channel.send({"n": 1}, delay=timedelta(hours=1), key="daily")
+    channel.send({"n": 2}, at=timezone.now() + timedelta(milliseconds=300), key="daily")
+    channel.send({"n": 3}, delay=timedelta(milliseconds=300), key="weekly")
+    channel.cancel("weekly")
+    channel.send({"n": 4}, delay=timedelta(milliseconds=400))
+
+    assert [ears.take()["n"] for _ in range(2)] == [2, 4]
+
+
+def test_a_server_that_fails_says_so_and_ends(layer, serve, monkeypatch, caplog):
+    server = serve()
+    wait_until(lambda: server.is_ready, "the server")
+    monkeypatch.setattr("fairway.delay.server.parse_request", None)
+    ask(layer)
+
+    wait_until(lambda: not server.is_alive, "its end")
+    assert "the delay server itself failed" in caplog.text
+    assert layer.statistics().committed == 0
+
+
+def test_a_server_outlives_its_layer_until_it_is_stopped(layer, serve):
+    """Whoever closes the layer of this process is about to stop its servers."""
+    server = serve()
+    wait_until(lambda: server.is_ready, "the server")
+    layer.close()
+    assert server.is_alive
+
+
+def test_a_server_may_run_in_the_thread_that_calls_it(layer, ears, database):
+    server = DelayServer(layer, limits=QUICK)
+    assert server.stop()
+    DelayedMessage(channel_name="reports", content={"n": 1}, delay=-1).save()
+    server.run()
+    assert DelayedMessage.objects.count() == 1
+    assert server.describe() == "waiting for the layer or the database"

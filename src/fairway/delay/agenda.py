@@ -19,7 +19,8 @@ class Agenda:
 
     def __init__(self, limits: DelayLimits) -> None:
         self._limits = limits
-        self._next_due: datetime | None = None
+        self.next_due: datetime | None = None
+        """When the next message is due, as far as is known."""
         self._look_at = 0.0
         """When (`time.monotonic`) the table is to be asked, whatever is known."""
         self._not_before = 0.0
@@ -27,20 +28,20 @@ class Agenda:
 
     def note(self, due: datetime) -> None:
         """A message was stored that is due then."""
-        if self._next_due is None or due < self._next_due:
-            self._next_due = due
+        if self.next_due is None or due < self.next_due:
+            self.next_due = due
 
     def set(self, next_due: datetime | None, now: float) -> None:
         """The table was asked at `now`, and said when the next one is due."""
-        self._next_due = next_due
+        self.next_due = next_due
         self._look_at = now + self._limits.look
 
     def forget(self) -> None:
         """Nothing is known: ask the table."""
         self._look_at = 0.0
 
-    def retry_at(self, then: float) -> None:
-        """Something can be done at `then` that cannot be done now: ask the table then."""
+    def look_at(self, then: float) -> None:
+        """Ask the table at `then`, if not before: a channel that is left alone may have room by then."""
         self._look_at = min(self._look_at, then)
 
     def hold(self, now: float) -> None:
@@ -48,16 +49,16 @@ class Agenda:
         self._not_before = now + self._limits.others_pause
 
     def must_look(self, now: float) -> bool:
-        """Whether the table is to be asked when the next message is due."""
+        """Whether it is time to ask the table."""
         return now >= self._look_at
 
     def is_due(self, wall: datetime, now: float) -> bool:
         """Whether there is something to send."""
-        return self._next_due is not None and self._next_due <= wall and now >= self._not_before
+        return self.next_due is not None and self.next_due <= wall and now >= self._not_before
 
     def wait(self, wall: datetime, now: float) -> float:
         """Return how many seconds to wait until there may be something to do, or to look at the clock."""
         waits = [self._limits.longest_wait, self._look_at - now]
-        if self._next_due is not None:
-            waits.append(max((self._next_due - wall).total_seconds(), self._not_before - now))
+        if self.next_due is not None:
+            waits.append(max((self.next_due - wall).total_seconds(), self._not_before - now))
         return max(0.0, min(waits))

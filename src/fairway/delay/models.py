@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Send
-from fairway.delay.parsing import MAX_KEY_LENGTH, reply_channel_of
+from fairway.delay.parsing import reply_channel_of
 from fairway.errors import ChannelFull
 from fairway.layers.codec import decode_message, encode_message
 from fairway.names import MAX_CHANNEL_LENGTH
+from fairway.scheduling import MAX_KEY_LENGTH
 
 if TYPE_CHECKING:
     from fairway.layers.base import Layer
@@ -128,7 +129,7 @@ class DelayedMessage(models.Model):
             requeue_delay: milliseconds to wait when the channel is full.
 
         Raises:
-            LayerUnavailable: it could not be sent; the row stays as it is.
+            InvalidName, LayerUnavailable: it could not be sent; the row stays as it is.
         """
         send_all([self], channel_layer, requeue_delay)
 

@@ -11,21 +11,20 @@ known are let be. Time is a number that is passed in.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct
 
 from fairway.broker.effects import Delivery
-from fairway.errors import InvalidMessage, InvalidName, MessageTooLarge
+from fairway.errors import InvalidMessage, InvalidName, MessageTooLarge, UsageError
 from fairway.layers.codec import decode_message, encode_message
 from fairway.names import check_channel, check_not_reserved
+from fairway.scheduling import LONGEST_DELAY, check_key
 
-LONGEST_DELAY = 3653 * 24 * 3600 * 1000
-"""Milliseconds: ten years. What is due later is a mistake in a unit."""
-
-MAX_KEY_LENGTH = 200
-"""Characters."""
+_LONGEST = (LONGEST_DELAY + timedelta(days=1)) // timedelta(milliseconds=1)
+"""A day more than whoever sends may say: their clock may be ahead of ours."""
 
 _MOST = 2**63 - 1
 
@@ -85,9 +84,10 @@ def _key(message: Mapping[str, Any]) -> str | None:
     key = message.get("key")
     if key is None:
         return None
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH or "\0" in key:
-        raise _wrong("key", key, f"a str of 1 to {MAX_KEY_LENGTH} characters without NUL")
-    return key
+    try:
+        return check_key(key)
+    except UsageError as error:
+        raise InvalidMessage(f"'key': {error}", "key") from None
 
 
 def _due(message: Mapping[str, Any], now: int) -> int:
@@ -96,7 +96,7 @@ def _due(message: Mapping[str, Any], now: int) -> int:
         due, key = _whole(message, "due", 1), "due"
     else:
         due, key = now + _whole(message, "delay", 1), "delay"
-    if due > now + LONGEST_DELAY:
+    if due > now + _LONGEST:
         raise _wrong(key, message[key], "less than ten years away; it is in milliseconds")
     return due
 

@@ -1,8 +1,8 @@
 """The delay server: it stores what comes on `asgi.delay`, and sends what is due.
 
 One thread does both, over one session of the layer and one database connection. It waits in `Reader.receive`, for a
-request or for the time of the next message, whichever is first. What came is stored in one transaction, and then
-acknowledged; what is held while the database is away is held until it is back.
+request or for the time of the next message, whichever is first. What came is stored in one transaction, and only then
+acknowledged; what is held while the database is away stays held until it is back.
 """
 
 import contextlib
@@ -11,25 +11,28 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DataError, IntegrityError, connections
+from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.broker.effects import Again, Delivery
+from fairway.broker.effects import Again, Delivery, Ending
+from fairway.database import close_connections
+from fairway.delay.absence import Absence
 from fairway.delay.agenda import Agenda
 from fairway.delay.limits import DelayLimits
 from fairway.delay.models import milliseconds_now, moment
 from fairway.delay.parsing import Request, parse_request
 from fairway.delay.sending import Sender
-from fairway.delay.storing import database, store
+from fairway.delay.storing import store
 from fairway.errors import DeliveryLost, InvalidMessage, LayerUnavailable
 from fairway.layers.base import Layer, Reader
+from fairway.scheduling import DELAY_CHANNEL
 
 logger = logging.getLogger("fairway.delay")
 
-DELAY_CHANNEL = "asgi.delay"
 LONGEST_REASON = 200
+"""Characters of a dead letter's reason."""
 
 
 class DelayServer:
@@ -37,7 +40,7 @@ class DelayServer:
 
     Parameters:
         layer: where requests come from and messages go to.
-        alias: the layer's alias: rows of other layers are let be.
+        alias: the layer's alias; rows of other layers are let be.
         limits: what it may hold, and how long it waits for what.
     """
 
@@ -47,6 +50,8 @@ class DelayServer:
         self._limits = limits or DelayLimits()
         self._agenda = Agenda(self._limits)
         self._sender = Sender(layer, alias, self._limits)
+        self._database = Absence("the database", self._limits)
+        self._way = Absence("the layer", self._limits)
         self._reader: Reader | None = None
         self._held: list[tuple[Delivery, Request]] = []
         """What was taken and is not stored yet."""
@@ -63,7 +68,7 @@ class DelayServer:
 
     def start(self) -> None:
         """Run in a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="fairway-delay", daemon=True)
+        self._thread = threading.Thread(target=self._run_alone, name="fairway-delay", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -82,7 +87,7 @@ class DelayServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
@@ -96,73 +101,86 @@ class DelayServer:
             return "waiting for the layer or the database"
         return f"working: {self.stored:,} messages stored, {self.sent:,} sent"
 
+    def _run_alone(self) -> None:
+        try:
+            self.run()
+        except Exception:
+            logger.exception("the delay server itself failed")
+
     def run(self) -> None:
-        """Work until `stop` is called."""
-        pause = self._limits.first_pause
+        """Work until `stop` is called. What is away, a database or a layer, is waited for."""
         try:
             while not self._stopping.is_set():
                 try:
                     self._turn()
-                    pause = self._limits.first_pause
-                except (DatabaseFailure, LayerUnavailable) as error:
-                    logger.warning("%s; trying again", error)
-                    self._recover()
-                    self._stopping.wait(pause)
-                    pause = min(self._limits.longest_pause, pause * 2)
+                except DatabaseFailure as error:
+                    self._rest(self._database.begin(error))
+                except LayerUnavailable as error:
+                    self._rest(self._way.begin(error))
         finally:
             self._close()
 
-    def _recover(self) -> None:
-        """Begin anew: with a new connection, and without what was known about the table."""
+    def _rest(self, pause: float) -> None:
+        """Wait, and begin anew: with a new connection, and without what was known about the table."""
         self._agenda.forget()
-        with contextlib.suppress(DatabaseFailure):
-            connections[database()].close()
+        close_connections()
+        self._stopping.wait(pause)
 
     def _close(self) -> None:
-        try:
-            if self._reader is not None:
+        self._sender.late.tell_rest()
+        close_connections()
+        if self._reader is not None:
+            with contextlib.suppress(LayerUnavailable):
                 for delivery, _ in self._held:
                     self._reader.release(delivery)
-                self._reader.close()
-        finally:
-            self._recover()
+            self._reader.close()
 
     # --- one turn ----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Send what is due, wait for what comes, and store it."""
+        """Store what was held, send what is due, and wait for what comes, until something is due."""
         reader = self._reader = self._reader or self._layer.reader([DELAY_CHANNEL], self._limits.batch, 1)
         self._store(reader)
         self._send()
+        self._database.end()
+        self._way.end()
         if not self.is_ready:
-            self.is_ready = True
-            self.on_ready()
+            self._begin()
         self._take(reader, self._agenda.wait(timezone.now(), time.monotonic()))
-        self._store(reader)
+
+    def _begin(self) -> None:
+        """Tell that the work has begun, and how much of it waits."""
+        next_due = self._agenda.next_due
+        when = f"; the next is due at {next_due:%Y-%m-%d %H:%M:%S %Z}".rstrip() if next_due else ""
+        logger.info("messages that wait for their time: %s%s", f"{self._sender.waiting():,}", when)
+        self.is_ready = True
+        self.on_ready()
 
     def _send(self) -> None:
-        now = time.monotonic()
-        if self._agenda.must_look(now):
+        if self._agenda.must_look(time.monotonic()):
             self._look()
-        if not self._agenda.is_due(timezone.now(), now):
-            return
-        if not self._sender.send_due():
-            self._agenda.hold(time.monotonic())
-        self._look()
+        if self._agenda.is_due(timezone.now(), time.monotonic()):
+            if not self._sender.send_due():
+                self._agenda.hold(time.monotonic())
+            self._look()
+        self._sender.late.tell(time.monotonic())
 
     def _look(self) -> None:
+        """Ask the table when the next message is due."""
         self._agenda.set(self._sender.next_due(), time.monotonic())
-        full_until = self._sender.full_until()
-        if full_until is not None:
-            self._agenda.retry_at(full_until)
+        again = self._sender.try_again_at()
+        if again is not None:
+            self._agenda.look_at(again)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
 
     def _take(self, reader: Reader, wait: float) -> None:
         """Take what comes within `wait` seconds, and all else that is there then."""
-        began = time.monotonic()
+        until = time.monotonic() + wait
         delivery = reader.receive(wait)
         if delivery is None:
-            # A layer that was closed returns at once.
-            self._stopping.wait(max(0.0, began + wait - time.monotonic()))
+            # A layer that somebody has closed returns at once.
+            self._stopping.wait(max(0.0, until - time.monotonic()))
         size = 0
         while delivery is not None:
             self._consider(reader, delivery)
@@ -181,9 +199,9 @@ class DelayServer:
 
     def _refuse(self, reader: Reader, delivery: Delivery, reason: str) -> None:
         """Make a dead letter of what cannot be done."""
-        logger.error("a message on %s cannot be delayed, and is a dead letter: %s", DELAY_CHANNEL, reason)
-        with contextlib.suppress(DeliveryLost):
-            reader.commit(delivery, (), Again(0, 0, reason[:LONGEST_REASON]))
+        text = "a message on %s cannot be kept for later, and is a dead letter: %s (id %s)"
+        logger.error(text, DELAY_CHANNEL, reason, delivery.envelope.id)
+        self._commit(reader, delivery, Again(0, 0, reason[:LONGEST_REASON]))
 
     def _store(self, reader: Reader) -> None:
         """Store what is held, and then acknowledge it."""
@@ -194,10 +212,10 @@ class DelayServer:
             store([request for _, request in held], self._alias, self._limits)
         except (DataError, IntegrityError):
             self._store_each(reader)
-            return
-        self._held = []
-        for delivery, request in held:
-            self._acknowledge(reader, delivery, request)
+        else:
+            self._held = []
+            for delivery, request in held:
+                self._acknowledge(reader, delivery, request)
 
     def _store_each(self, reader: Reader) -> None:
         """One of what is held is refused by the database: find out which, and store the others."""
@@ -206,16 +224,19 @@ class DelayServer:
             try:
                 store([request], self._alias, self._limits)
             except (DataError, IntegrityError) as error:
-                self._held.pop(0)
+                del self._held[0]
                 self._refuse(reader, delivery, f"the database refuses it: {error}")
             else:
-                self._held.pop(0)
+                del self._held[0]
                 self._acknowledge(reader, delivery, request)
 
     def _acknowledge(self, reader: Reader, delivery: Delivery, request: Request) -> None:
         self.stored += 1
         if request.body is not None:
             self._agenda.note(moment(request.due))
-        # Lost: it comes again, and is stored already.
+        self._commit(reader, delivery)
+
+    def _commit(self, reader: Reader, delivery: Delivery, ending: Again | Ending = Ending.DONE) -> None:
+        # What is lost comes again; stored already, it is stored no more.
         with contextlib.suppress(DeliveryLost, LayerUnavailable):
-            reader.commit(delivery)
+            reader.commit(delivery, (), ending)

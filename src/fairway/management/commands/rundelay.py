@@ -3,12 +3,14 @@
 Here are the options and what is said about them; the work is done by `fairway.delay`.
 """
 
+import argparse
 import os
 from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 import fairway
 from fairway.conf import channel_layers
@@ -17,10 +19,14 @@ from fairway.layers.base import Layer
 from fairway.layers.redis.address import hide_passwords
 from fairway.management.commands.runworker import describe_layer, get_layer, log_to_stderr
 from fairway.management.worker_process import SAME_STOP, leave, stopped_by_signals
+from fairway.scheduling import DELAY_APP
 from fairway.supervisor.notify import Notifier
 from fairway.supervisor.options import positive
 
 DEFAULTS = DelayLimits()
+
+LARGEST_BATCH = 10_000
+"""Their names go into one statement, and databases limit what one may hold."""
 
 
 class Command(BaseCommand):
@@ -41,10 +47,10 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--batch",
-            type=positive,
+            type=batch_size,
             default=DEFAULTS.batch,
             metavar="N",
-            help="Messages in one transaction, at most (%(default)s).",
+            help=f"Messages in one transaction, at most (%(default)s; no more than {LARGEST_BATCH:,}).",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -54,13 +60,16 @@ class Command(BaseCommand):
             CommandError: the settings or the database do not allow it; the text says why, and the remedy.
             SystemExit: with 1, when the server died, or what was under way at the stop was cut off.
         """
-        if not apps.is_installed("fairway.delay"):
-            raise CommandError("INSTALLED_APPS has no 'fairway.delay'; add it, and run `manage.py migrate`")
+        if not apps.is_installed(DELAY_APP):
+            raise CommandError(f"INSTALLED_APPS has no {DELAY_APP!r}; add it, and run `manage.py migrate`")
         layer = get_layer(options["layer"])
-        log_to_stderr(options["verbosity"])
+        if reason := _why_not_migrated():
+            raise CommandError(reason)
+        log_to_stderr(options["verbosity"], "delay")
         if options["verbosity"]:
             self._say_start(options["layer"])
         if not self._run(layer, options):
+            # The thread that has not ended must not be waited for.
             leave(1)
         channel_layers.clear()
 
@@ -82,3 +91,19 @@ class Command(BaseCommand):
             f"Fairway {fairway.__version__} delay server, process {os.getpid()}: layer {alias!r} ({shown})"
         )
         self.stdout.flush()
+
+
+def batch_size(text: str) -> int:
+    """Read `--batch`."""
+    number = positive(text)
+    if number > LARGEST_BATCH:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large a batch; {LARGEST_BATCH:,} or less")
+    return number
+
+
+def _why_not_migrated() -> str:
+    from fairway.delay.tables import why_not_migrated
+
+    reason = why_not_migrated()
+    connections.close_all()  # this thread only waits from now on
+    return reason

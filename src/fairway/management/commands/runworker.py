@@ -258,10 +258,15 @@ def http_consumer() -> Consumer:
     return ViewConsumer()
 
 
-def log_to_stderr(verbosity: int) -> None:
-    """Show what Fairway has to tell, unless the project's LOGGING says where it goes."""
+def log_to_stderr(verbosity: int, name: str = "worker") -> None:
+    """Show what Fairway has to tell, unless the project's LOGGING says where it goes.
+
+    Parameters:
+        verbosity: Django's.
+        name: what this process is called in each line.
+    """
     logger = logging.getLogger("fairway")
     if logger.hasHandlers():
         return
-    logger.addHandler(make_handler("worker"))
+    logger.addHandler(make_handler(name))
     logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
