@@ -96,7 +96,7 @@ class Message:
 
     @property
     def retries(self) -> int:
-        """How often `ConsumeLater` has put the message back."""
+        """How often the message was put back: by `ConsumeLater`, or to be tried again after a failure."""
         return self._envelope.retries if self._envelope else 0
 
     @property
