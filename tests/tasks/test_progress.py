@@ -6,6 +6,7 @@ import logging
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 from django.utils.translation import gettext_lazy
 
 from fairway import DEFAULT_CHANNEL_LAYER, Channel, Group, route
@@ -144,6 +145,15 @@ def test_it_leaves_before_a_coroutine_has_finished(layer, listener):
         Channel("work").send({})
         wait_until(lambda: listener.heard_done() == ["the consumer"], "the end of the consumer")
         assert seen == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("by_default", [False, True])
+def test_it_does_not_wait_for_a_transaction(listener, settings, by_default):
+    settings.CHANNEL_SEND_ON_COMMIT = by_default
+    with transaction.atomic():
+        report_progress("import", 1, 3)
+        assert listener.heard_done() == [1]
 
 
 # --- how often -------------------------------------------------------------------------------------------------------
