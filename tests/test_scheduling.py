@@ -9,6 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from fairway.channel import Channel
+from fairway.delay.models import DelayedMessage
+from fairway.delay.server import DelayServer
 from fairway.errors import InvalidMessage, InvalidName, InvalidSchedule, InvalidScheduleType, MessageTooLarge
 from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
@@ -16,6 +18,7 @@ from fairway.limits import MessageLimits
 from fairway.routing import route
 from fairway.scheduling import LONGEST_DELAY, MAX_KEY_LENGTH, check_key
 from tests.support.chain import CLIENT, Chain
+from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 250, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -300,3 +303,28 @@ def test_in_a_consumer_it_leaves_with_the_commit_and_without_the_connection():
         "later",
     ]
     assert {(delivery.envelope.reply_channel, delivery.envelope.state) for delivery in deliveries} == {("", None)}
+
+
+# --- with a delay server ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_delay_server_does_what_is_said(layer, work, monkeypatch):
+    monkeypatch.undo()  # the clock
+    server = DelayServer(layer)
+    server.start()
+    try:
+        work.send({"n": 1}, delay=timedelta(hours=1), key="k")
+        work.send({"n": 2}, delay=timedelta(hours=1), key="cancelled")
+        work.cancel("cancelled")
+        work.send({"n": 3, "raw": b"\xff"}, delay=timedelta(milliseconds=20), key="k")
+        work.send({"n": 4}, at=timezone.now() - SECOND)
+        work.send({"n": 5}, at=timezone.now() + LONGEST_DELAY)
+        reader = layer.reader(["work"])
+        found = [decode_message(reader.receive(20).body) for _ in range(2)]
+        wait_until(lambda: layer.statistics().committed == 6, "all that was said to be stored")
+    finally:
+        assert server.stop()
+    assert [row.content for row in DelayedMessage.objects.filter(body__isnull=False)] == [{"n": 5}]
+    assert sorted(found, key=lambda content: content["n"]) == [{"n": 3, "raw": b"\xff"}, {"n": 4}]
+    assert layer.dead_letters() == []
