@@ -26,7 +26,8 @@
     │   ├── ChannelFull            the channel has no room; try later
     │   ├── ChannelGone            the connection that this very consumer answers has ended
     │   ├── DeliveryLost           the receipt is no longer held: someone else has the message now
-    │   └── LayerUnavailable       the broker cannot be reached, or did not answer in time
+    │   ├── LayerUnavailable       the broker cannot be reached, or did not answer in time
+    │   └── TaskLost               each worker that ran a task was lost; stands in the task's result
     └── Decision                   no fault: what a consumer or view raises to say how it ends
         ├── ConsumeLater           put the message back, try again in a moment
         ├── DenyConnection         refuse a WebSocket during the handshake
@@ -212,6 +213,10 @@ class DeliveryLost(BackendError):
 
 class LayerUnavailable(BackendError):
     """The layer cannot be reached, is closed, or gave no answer in time."""
+
+
+class TaskLost(BackendError):
+    """Each worker that ran a task was lost meanwhile, so it is not run again. It stands in the task's result."""
 
 
 class Decision(FairwayError):

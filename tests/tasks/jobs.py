@@ -48,3 +48,18 @@ def look(context, expected):
     assert isinstance(context, TaskContext)
     assert context.attempt == expected
     return context.task_result.id
+
+
+def plain_function():
+    """Not a task."""
+
+
+def make(name, module=__name__):
+    """Return a task whose function claims to be somewhere."""
+
+    def function():
+        """Do nothing."""
+
+    function.__qualname__ = function.__name__ = name
+    function.__module__ = module
+    return task(function)

@@ -1,16 +1,15 @@
 """The backend of Django's Tasks framework: it stores a task, sends its ticket, and finds results."""
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
-from django.utils import timezone
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Send
@@ -22,12 +21,14 @@ from fairway.tasks.framework import (
     AnyTask,
     BaseTaskBackend,
     InvalidTask,
-    TaskResultDoesNotExist,
-    normalize_json,
+    InvalidTaskBackend,
     task_enqueued,
 )
-from fairway.tasks.results import check_findable, result_of
+from fairway.tasks.results import check_findable, result_of, task_of
 from fairway.tasks.tickets import Ticket, channel_of, make_ticket, send_ticket
+
+if TYPE_CHECKING:
+    from fairway.tasks.models import TaskRecord
 
 logger = logging.getLogger("fairway.tasks")
 
@@ -46,9 +47,17 @@ class ChannelTaskBackend(BaseTaskBackend):
     supports_priority = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        if isinstance(params.get("QUEUES"), str):
+            msg = f"TASKS[{alias!r}]['QUEUES'] is a list of names, not a str: write [{params['QUEUES']!r}]"
+            raise InvalidTaskBackend(msg)
         super().__init__(alias, params)
         self.layer: str = self.options.get("layer", DEFAULT_CHANNEL_LAYER)
         self.database: str = self.options.get("database", DEFAULT_DB_ALIAS)
+
+    @property
+    def channel_layer(self) -> Layer:
+        """The layer on which its tickets travel."""
+        return channel_layers[self.layer]
 
     def validate_task(self, task: AnyTask) -> None:
         """Check what the framework checks, and that the queue has a channel.
@@ -75,14 +84,16 @@ class ChannelTaskBackend(BaseTaskBackend):
                 outside of a transaction; within one it is stored by then, and the log says what to do.)
         """
         check_installed()
+        from fairway.tasks.records import make_record
+
         self.validate_task(task)
         check_findable(task)
-        record = self._record(task, args, kwargs)
-        effect = self.make_ticket(record.queue, None if record.is_due else record.run_after)
+        record = make_record(self.alias, task, args, kwargs)
+        ticket = self.make_ticket(record.queue, None if record.is_due else record.run_after)
         record.save(using=self.database, force_insert=True)
         is_alone = not connections[self.database].in_atomic_block
-        transaction.on_commit(partial(self._send, effect, record, is_alone=is_alone), using=self.database)
-        result = result_of(record, self)
+        transaction.on_commit(partial(self._send, ticket, record, is_alone=is_alone), using=self.database)
+        result = result_of(record, task)
         task_enqueued.send(type(self), task_result=result)
         return result
 
@@ -92,62 +103,39 @@ class ChannelTaskBackend(BaseTaskBackend):
         Raises:
             TaskResultDoesNotExist: there is none, or none of this backend.
             ImportError: its function is not there any more.
+            InvalidTask: its queue is none of this backend any more.
         """
-        from fairway.tasks.models import TaskRecord
-
         check_installed()
-        try:
-            record = TaskRecord.objects.using(self.database).get(pk=result_id, backend=self.alias)
-        except (TaskRecord.DoesNotExist, ValidationError, ValueError):
-            raise TaskResultDoesNotExist(result_id) from None
-        return result_of(record, self)
+        from fairway.tasks.records import get_record
 
-    @property
-    def channel_layer(self) -> Layer:
-        """The layer on which its tickets travel."""
-        return channel_layers[self.layer]
+        record = get_record(self.database, self.alias, result_id)
+        return result_of(record, task_of(record))
+
+    def check(self, **_kwargs: Any) -> list[CheckMessage]:
+        """Check the settings; Django's system checks call it."""
+        from fairway.tasks.checks import check_backend
+
+        return check_backend(self)
 
     def make_ticket(self, queue: str, at: datetime | None = None) -> Send:
         """Return a ticket for a queue, as `tickets.make_ticket`."""
         return make_ticket(Ticket(self.alias, queue), channel_of(queue, self.queues), self.channel_layer, at)
 
-    def _record(self, task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        from fairway.tasks.models import TaskRecord
+    def _send(self, ticket: Send, record: "TaskRecord", *, is_alone: bool) -> None:
+        """Send the ticket of a task that is stored; `is_alone` says that nothing else was stored with it."""
+        from fairway.tasks.records import note_no_ticket, take_back
 
-        now = timezone.now()
-        return TaskRecord(
-            id=uuid.uuid4(),
-            backend=self.alias,
-            queue=task.queue_name,
-            path=task.module_path,
-            args=normalize_json(args),
-            kwargs=normalize_json(kwargs),
-            priority=task.priority,
-            run_after=task.run_after,
-            is_due=task.run_after is None or task.run_after <= now,
-            enqueued_at=now,
-        )
-
-    def _send(self, effect: Send, record: Any, *, is_alone: bool) -> None:
         try:
-            send_ticket(effect, self.channel_layer)
+            send_ticket(ticket, self.channel_layer)
         except BackendError as error:
             if isinstance(error, ChannelFull) and record.is_due:
-                # So many tickets are waiting that one of them will claim it.
-                self._note_no_ticket(record)
-            elif is_alone:
-                self._rows(record).delete()
-                raise
-            else:
-                self._note_no_ticket(record)
+                note_no_ticket(record)  # no fault: whoever takes one of all those tickets sends it
+            elif not is_alone:
+                note_no_ticket(record)
                 text = "the task %s is stored, but no worker was told: %s. `manage.py tasks resume` tells them"
-                logger.error(text, record, error)  # noqa: TRY400  the text says it
-
-    def _note_no_ticket(self, record: Any) -> None:
-        self._rows(record).update(has_ticket=False)
-
-    def _rows(self, record: Any) -> Any:
-        return type(record).objects.using(self.database).filter(pk=record.pk)
+                logger.error(text, record, error)  # noqa: TRY400  the text says it all
+            elif take_back(record):
+                raise
 
 
 def check_installed() -> None:

@@ -7,6 +7,7 @@ the same claim, so each also knows how many attempts it has seen, and only the l
 
 import os
 import socket
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -14,7 +15,9 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from fairway.tasks.models import LONGEST_NAME, Status, TaskRecord
+from fairway.tasks.models import Status, TaskRecord
+
+LONGEST_WORKER_ID = 64
 
 
 class Claims:
@@ -33,7 +36,6 @@ class Claims:
 
     def take_next(self, claim: str) -> TaskRecord | None:
         """Claim the task that comes first; None when there is none."""
-        self._notice_due()
         if connections[self._database].features.has_select_for_update_skip_locked:
             with transaction.atomic(self._database):
                 record = self._next.select_for_update(skip_locked=True).first()
@@ -54,11 +56,23 @@ class Claims:
         same = self._tasks.filter(status=record.status, claim=claim, attempts=record.attempts)
         return record if _begin(same, record, claim) else None
 
-    def _notice_due(self) -> None:
-        """Let tasks join the order whose time has come."""
-        waiting = self._tasks.filter(status=Status.READY, is_due=False, claim="", run_after__lte=timezone.now())
-        if waiting.exists():
-            waiting.update(is_due=True)
+    def wake(self, due_by: datetime) -> TaskRecord | None:
+        """See to tasks that are due by then: let those that have waited for their time join the order.
+
+        Returns:
+            One that has no ticket, if there is any; it is taken to have one from now on, so the caller has to send it.
+        """
+        waking = self._tasks.filter(status=Status.READY, wake_at__lte=due_by)
+        first = waking.order_by("wake_at").first()
+        if first is None:
+            return None
+        if not first.is_due:
+            waking.filter(is_due=False, has_ticket=True).update(is_due=True, wake_at=None)
+            waking.filter(is_due=False).update(is_due=True)
+        lonely = waking.filter(has_ticket=False).first()
+        if lonely is None or not waking.filter(pk=lonely.pk, has_ticket=False).update(has_ticket=True, wake_at=None):
+            return None
+        return lonely
 
 
 def claim_of(ticket: str) -> str:
@@ -68,26 +82,26 @@ def claim_of(ticket: str) -> str:
 
 def worker_id() -> str:
     """Return what names this process to people."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:LONGEST_NAME]
+    return f"{socket.gethostname()}:{os.getpid()}"[-LONGEST_WORKER_ID:]
 
 
-def put_off(record: TaskRecord, database: str) -> None:
+def put_off(record: TaskRecord) -> None:
     """Undo the attempt, but keep the claim: the same ticket comes again for it, and meanwhile others go first."""
-    before = {
-        "status": Status.READY,
-        "is_due": False,
-        "attempts": record.attempts - 1,
-        "worker_ids": record.worker_ids[:-1],
-        "started_at": record.started_at if record.attempts > 1 else None,
-        "last_attempted_at": record.last_attempted_at if record.attempts > 1 else None,
-    }
-    _claimed(record, database).update(**before)
+    is_first = record.attempts == 1
+    _claimed(record).update(
+        status=Status.READY,
+        is_due=False,
+        attempts=record.attempts - 1,
+        worker_ids=record.worker_ids[:-1],
+        started_at=None if is_first else record.started_at,
+        last_attempted_at=None if is_first else record.last_attempted_at,
+    )
 
 
-def end(record: TaskRecord, database: str) -> bool:
-    """Write down what came of a task; False when another worker has claimed it meanwhile, and will."""
+def end(record: TaskRecord) -> bool:
+    """Write down what came of a task; False when this attempt is not its last any more, or its row is gone."""
     after = {name: getattr(record, name) for name in ("status", "finished_at", "errors", "return_value")}
-    return _claimed(record, database).update(**after) == 1
+    return _claimed(record).update(**after) == 1
 
 
 def _begin(tasks: QuerySet[TaskRecord], record: TaskRecord, claim: str) -> bool:
@@ -107,7 +121,7 @@ def _begin(tasks: QuerySet[TaskRecord], record: TaskRecord, claim: str) -> bool:
     return True
 
 
-def _claimed(record: TaskRecord, database: str) -> QuerySet[TaskRecord]:
+def _claimed(record: TaskRecord) -> QuerySet[TaskRecord]:
     """Return the row, as long as this attempt is its last."""
-    tasks = TaskRecord.objects.using(database)
+    tasks = TaskRecord.objects.using(record._state.db)  # noqa: SLF001  Django documents it
     return tasks.filter(pk=record.pk, status=Status.RUNNING, claim=record.claim, attempts=record.attempts)

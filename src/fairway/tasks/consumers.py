@@ -1,30 +1,60 @@
-"""What consumes a ticket: it claims a task, runs it, and writes down what came of it."""
+"""What consumes a ticket: it claims the task that comes first, and runs it."""
 
 import logging
-from traceback import format_exception
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils import timezone
 
+from fairway.consumers import background
+from fairway.errors import BackendError, TaskLost
 from fairway.message import Message
 from fairway.tasks import claims
 from fairway.tasks.backend import ChannelTaskBackend
-from fairway.tasks.framework import AnyResult, TaskContext, normalize_json, task_backends, task_finished, task_started
-from fairway.tasks.models import Status, TaskRecord
-from fairway.tasks.results import renew, result_of
-from fairway.tasks.tickets import Ticket, read_ticket, send_ticket
+from fairway.tasks.framework import task_backends
+from fairway.tasks.models import TaskRecord
+from fairway.tasks.records import note_no_ticket
+from fairway.tasks.results import task_of
+from fairway.tasks.running import AWAY, note_failure, run_task, write_end
+from fairway.tasks.tickets import Ticket, due_by, read_ticket, send_ticket
+from fairway.worker.retries import Retry
 
 logger = logging.getLogger("fairway.tasks")
 
+LOSSES = 4
+"""So many workers may be lost while they run a task. Its ticket would be a dead letter at one more, and the task run
+for ever, as far as anybody could see."""
 
+
+class TaskUnknown(BackendError):
+    """A task cannot be run here, and maybe elsewhere."""
+
+
+RETRY = Retry(times=20, pause=0.1, factor=2, longest=30.0, on=(*AWAY, TaskUnknown))
+"""A ticket waits for a database that is away, six minutes in all. Then it is a dead letter."""
+
+UNKNOWN = 8
+"""How often a ticket comes again for a task that its workers do not know: half a minute, in which a deploy ends."""
+
+
+@background(retry=RETRY)
 def consume_ticket(message: Message, **_kwargs: Any) -> None:
     """Run the task that comes first in the queue of a ticket. There may be none left, which is no fault."""
     ticket = read_ticket(message)
     backend = backend_of(ticket)
     record = _claim(message, ticket, backend)
-    if record is not None:
-        run(record, backend)
+    if record is None:
+        return
+    lost = None
+    if message.attempt > LOSSES and record.attempts > 1:
+        lost = TaskLost(
+            f"its worker was lost {message.attempt - 1} times: killed, out of memory, or over its time limit"
+        )
+    try:
+        task = task_of(record)
+    except Exception as error:  # noqa: BLE001  a module of the project is imported
+        _give_up(message, record, error)
+        return
+    run_task(record, task, type(backend), instead=lost)
 
 
 def backend_of(ticket: Ticket) -> ChannelTaskBackend:
@@ -35,58 +65,37 @@ def backend_of(ticket: Ticket) -> ChannelTaskBackend:
     """
     backend = task_backends[ticket.backend]
     if not isinstance(backend, ChannelTaskBackend):
-        msg = f"TASKS[{ticket.backend!r}] is no ChannelTaskBackend, and a ticket of one came: did the setting change?"
+        msg = f"TASKS[{ticket.backend!r}] is no ChannelTaskBackend, and a ticket of one came: was the setting changed?"
         raise ImproperlyConfigured(msg)
     return backend
-
-
-def run(record: TaskRecord, backend: ChannelTaskBackend) -> None:
-    """Run a task that was claimed here, and write down what came of it."""
-    result = result_of(record, backend)
-    try:
-        task_started.send_robust(type(backend), task_result=result)
-        record.return_value = normalize_json(_call(result))
-    except BaseException as error:
-        _fail(record, error)
-        _end(record, backend, result)
-        if isinstance(error, KeyboardInterrupt):
-            raise
-    else:
-        record.status, record.finished_at = Status.SUCCESSFUL, timezone.now()
-        _end(record, backend, result)
 
 
 def _claim(message: Message, ticket: Ticket, backend: ChannelTaskBackend) -> TaskRecord | None:
     queue = claims.Claims(backend.database, ticket.backend, ticket.queue)
     claim = claims.claim_of(message.id)
-    record = queue.take_again(claim) if message.attempt > 1 or message.retries else None
-    if record is None:
-        record = queue.take_next(claim)
-        if record is not None and not record.has_ticket:
-            # This ticket was meant for another task, which shall not be without one.
-            send_ticket(backend.make_ticket(ticket.queue), backend.channel_layer)
-    return record
+    if message.attempt > 1 or message.retries:
+        record = queue.take_again(claim)
+        if record is not None:
+            return record
+    lonely = queue.wake(due_by(ticket))
+    if lonely is not None:
+        _send_missing(lonely, backend)
+    return queue.take_next(claim)
 
 
-def _call(result: AnyResult) -> Any:
-    task, args, kwargs = result.task, result.args, result.kwargs
-    if task.takes_context:
-        return task.call(TaskContext(task_result=result), *args, **kwargs)
-    return task.call(*args, **kwargs)
+def _send_missing(record: TaskRecord, backend: ChannelTaskBackend) -> None:
+    """Send the ticket of a task that has none: there was no room for it, or the layer was away."""
+    try:
+        send_ticket(backend.make_ticket(record.queue), backend.channel_layer)
+    except BackendError:
+        note_no_ticket(record)
 
 
-def _fail(record: TaskRecord, error: BaseException) -> None:
-    kind = type(error)
-    told = {
-        "exception_class_path": f"{kind.__module__}.{kind.__qualname__}",
-        "traceback": "".join(format_exception(error)),
-    }
-    record.status, record.finished_at, record.errors = Status.FAILED, timezone.now(), [*record.errors, told]
-
-
-def _end(record: TaskRecord, backend: ChannelTaskBackend, result: AnyResult) -> None:
-    if claims.end(record, backend.database):
-        renew(result, record)
-        task_finished.send_robust(type(backend), task_result=result)
-    else:
-        logger.warning("what came of the task %s is not kept: another worker has it now", record)
+def _give_up(message: Message, record: TaskRecord, error: Exception) -> None:
+    """Put off a task that cannot be run here: while a deploy goes on, another worker may know it. Then let it fail."""
+    if message.retries < UNKNOWN:
+        claims.put_off(record)
+        raise TaskUnknown(f"this worker cannot run the task {record} ({error}): is its code older?") from error
+    note_failure(record, error)
+    write_end(record)
+    logger.error("the task %s could not be started", record, exc_info=error)

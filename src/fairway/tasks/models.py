@@ -37,7 +37,9 @@ class TaskRecord(models.Model):
     is_due = models.BooleanField(default=True)
     """Whether any ticket may claim it: its time has come, and no ticket has put it off for itself."""
     has_ticket = models.BooleanField(default=True)
-    """Whether its ticket was sent. If not, it will be claimed by that of another, which then sends a new one."""
+    """Whether its ticket was sent."""
+    wake_at = models.DateTimeField(null=True)
+    """When whoever claims a task has to see to this one, too: it is due then, or has no ticket."""
     claim = models.CharField(max_length=32, blank=True, default="")
     """Names the ticket that has claimed it."""
     attempts = models.PositiveIntegerField(default=0)
@@ -51,14 +53,14 @@ class TaskRecord(models.Model):
     return_value = JsonText(null=True)
 
     class Meta:
-        """Indexes: whoever claims reads the first entry of one, whatever waits or has ended."""
+        """Indexes: whoever claims reads the first entry of each, whatever waits or has ended."""
 
         verbose_name = "task"
         indexes: ClassVar[list[models.Index]] = [
             models.Index(
                 fields=["backend", "queue", "status", "is_due", "-priority", "enqueued_at"], name="fairway_tasks_next"
             ),
-            models.Index(fields=["backend", "queue", "status", "is_due", "run_after"], name="fairway_tasks_due"),
+            models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
         ]
 
     def __str__(self) -> str:

@@ -1,18 +1,24 @@
-"""From a row to the framework's `TaskResult`, and back to the function that it runs."""
+"""From a row to the framework's `TaskResult`, and to the function that it runs."""
+
+from typing import TYPE_CHECKING
 
 from django.utils.module_loading import import_string
 
 from fairway.tasks.framework import (
     AnyResult,
     AnyTask,
-    BaseTaskBackend,
     InvalidTask,
     Task,
     TaskError,
     TaskResult,
     TaskResultStatus,
 )
-from fairway.tasks.models import TaskRecord
+
+if TYPE_CHECKING:
+    # A module may define tasks while Django is still loading its models, and then the backend is imported.
+    from fairway.tasks.models import TaskRecord
+
+REMEDY = "define it with @task at the top of a module that workers import, under its own name"
 
 
 def find_task(path: str) -> AnyTask:
@@ -35,30 +41,33 @@ def check_findable(task: AnyTask) -> None:
         InvalidTask: it will not.
     """
     path = task.module_path
-    remedy = "define it with @task in a module that workers import, under its own name"
     if path.startswith("__main__."):
-        msg = f"{path!r} is in the script that runs here, and no worker finds it: {remedy}"
+        msg = f"{path!r} is in the script that runs here, and no worker finds it: {REMEDY}"
         raise InvalidTask(msg)
     try:
         found = find_task(path)
     except ImportError as error:
-        msg = f"no worker finds the task {path!r} ({error}): {remedy}"
+        msg = f"no worker finds the task {path!r} ({error}): {REMEDY}"
         raise InvalidTask(msg) from error
     if found.func is not task.func:
-        msg = f"no worker finds the task {path!r}, since another one has that name: {remedy}"
+        msg = f"no worker finds the task {path!r}, since another one has that name: {REMEDY}"
         raise InvalidTask(msg)
 
 
-def result_of(record: TaskRecord, backend: BaseTaskBackend) -> AnyResult:
-    """Return a row as the framework shows it.
+def task_of(record: "TaskRecord") -> AnyTask:
+    """Return the task of a row, as it was enqueued.
 
     Raises:
-        ImportError: its function is not there any more.
-        InvalidTask: the backend does not take its task any more, such as one of a queue that was removed.
+        ImportError: its function is not there.
+        InvalidTask: its backend does not take it any more, such as one of a queue that was removed.
     """
-    task = find_task(record.path).using(
+    return find_task(record.path).using(
         priority=record.priority, queue_name=record.queue, run_after=record.run_after, backend=record.backend
     )
+
+
+def result_of(record: "TaskRecord", task: AnyTask) -> AnyResult:
+    """Return a row as the framework shows it."""
     result: AnyResult = TaskResult(
         task=task,
         id=str(record.pk),
@@ -69,16 +78,16 @@ def result_of(record: TaskRecord, backend: BaseTaskBackend) -> AnyResult:
         last_attempted_at=record.last_attempted_at,
         args=record.args,
         kwargs=record.kwargs,
-        backend=backend.alias,
-        errors=[TaskError(**error) for error in record.errors],
+        backend=record.backend,
+        errors=[],
         worker_ids=list(record.worker_ids),
     )
     renew(result, record)
     return result
 
 
-def renew(result: AnyResult, record: TaskRecord) -> None:
-    """Bring a result up to what its row says."""
+def renew(result: AnyResult, record: "TaskRecord") -> None:
+    """Bring a result up to what came of its row."""
     changes = {
         "status": TaskResultStatus[record.status],
         "finished_at": record.finished_at,

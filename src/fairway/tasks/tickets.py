@@ -7,6 +7,8 @@ Each queue has a channel of its own, `tasks.<queue>`, so that a worker may read 
 from datetime import datetime
 from typing import NamedTuple
 
+from django.utils import timezone
+
 from fairway.broker.effects import Send
 from fairway.errors import InvalidMessage
 from fairway.layers.base import Layer
@@ -24,6 +26,11 @@ class Ticket(NamedTuple):
 
     backend: str
     queue: str
+    due: str = ""
+    """When the task is due for which it was made, in ISO 8601; "" for at once.
+
+    The delay server may have another clock than the worker. What it has sent is due, whatever the worker's clock says.
+    """
 
 
 def channel_of(queue: str, queues: set[str]) -> str:
@@ -51,9 +58,10 @@ def make_ticket(ticket: Ticket, channel: str, layer: Layer, at: datetime | None 
         InvalidSchedule: `at` is no moment that can be waited for.
         ImproperlyConfigured: it is for later, and the app `fairway.delay` is not installed.
     """
-    effect = Send(channel, encode_message(ticket._asdict(), layer.message_limits))
     if at is None:
-        return effect
+        return Send(channel, encode_message(ticket._asdict(), layer.message_limits))
+    later = ticket._replace(due=at.isoformat())
+    effect = Send(channel, encode_message(later._asdict(), layer.message_limits))
     return schedule(effect, layer.message_limits, delay=None, at=at, key=None)
 
 
@@ -72,8 +80,24 @@ def read_ticket(message: Message) -> Ticket:
     Raises:
         InvalidMessage: it is no ticket.
     """
-    backend, queue = message.get("backend"), message.get("queue")
-    if not isinstance(backend, str) or not isinstance(queue, str):
+    backend, queue, due = message.get("backend"), message.get("queue"), message.get("due", "")
+    if not isinstance(backend, str) or not isinstance(queue, str) or not isinstance(due, str):
         msg = f"a ticket has the texts 'backend' and 'queue'; {message!r} on {message.channel_name!r} is none"
         raise InvalidMessage(msg)
-    return Ticket(backend, queue)
+    return Ticket(backend, queue, due)
+
+
+def due_by(ticket: Ticket) -> datetime:
+    """Return the moment by which tasks are due, for who holds this ticket: now, or a little later by a slow clock.
+
+    Raises:
+        InvalidMessage: what the ticket says is no moment.
+    """
+    now = timezone.now()
+    if not ticket.due:
+        return now
+    try:
+        return max(now, datetime.fromisoformat(ticket.due))
+    except (ValueError, TypeError) as error:  # TypeError: one has a time zone, and the other has none
+        msg = f"a ticket is due at a moment in ISO 8601, not {ticket.due!r:.100}; was USE_TZ changed?"
+        raise InvalidMessage(msg) from error

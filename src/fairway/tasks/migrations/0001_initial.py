@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                 ),
                 ("is_due", models.BooleanField(default=True)),
                 ("has_ticket", models.BooleanField(default=True)),
+                ("wake_at", models.DateTimeField(null=True)),
                 ("claim", models.CharField(blank=True, default="", max_length=32)),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 ("enqueued_at", models.DateTimeField()),
@@ -59,9 +60,7 @@ class Migration(migrations.Migration):
                         fields=["backend", "queue", "status", "is_due", "-priority", "enqueued_at"],
                         name="fairway_tasks_next",
                     ),
-                    models.Index(
-                        fields=["backend", "queue", "status", "is_due", "run_after"], name="fairway_tasks_due"
-                    ),
+                    models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
                 ],
             },
         ),
