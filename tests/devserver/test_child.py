@@ -7,6 +7,7 @@ import pytest
 
 from fairway.channel import Channel
 from fairway.conf import channel_layers
+from fairway.devserver.beside import make_none
 from fairway.devserver.child import DevChild, dev_worker_class
 from fairway.devserver.orders import Orders, digest_settings
 from fairway.errors import InvalidLayerSetting
@@ -48,8 +49,9 @@ def hub(tmp_path):
         yield hub
 
 
-def make_child(hub):
-    return DevChild(Orders(port=8123, hub=hub.path if hub else "", folder="", settings=digest_settings()), 1)
+def make_child(hub, make_beside=make_none):
+    orders = Orders(port=8123, hub=hub.path if hub else "", folder="", settings=digest_settings())
+    return DevChild(orders, 1, make_beside)
 
 
 def put_in_place(child):
@@ -101,6 +103,26 @@ def test_it_works_for_every_layer_until_it_is_stopped(hub):
     thread.join(5)
     assert not thread.is_alive()
     assert seen == [(worker_process_ready, Worker), (worker_ready, Worker), (worker_ready, Worker)]
+
+
+def test_something_may_run_beside_the_workers(hub):
+    seen = []
+
+    class Bystander:
+        def start(self):
+            seen.append(channel_layers["default"].address.path)
+
+        def stop(self, timeout):
+            seen.append("stopped")
+
+    child = make_child(hub, lambda: [Bystander()])
+    put_in_place(child)
+    thread = threading.Thread(target=child.work, args=[ViewConsumer()], daemon=True)
+    thread.start()
+    wait_until(lambda: seen, "its start")
+    assert child.stop()
+    assert seen == [hub.path, "stopped"]
+    thread.join(5)
 
 
 def test_a_consumer_that_runs_on_is_told(hub, settings):

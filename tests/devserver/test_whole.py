@@ -11,6 +11,7 @@ from websockets.sync.client import connect
 
 from fairway.channel import Channel
 from fairway.conf import channel_layers
+from fairway.devserver.beside import make_none
 from fairway.devserver.config import server_config
 from fairway.devserver.whole import DevOptions, dev_server_class
 from fairway.http.consumers import ViewConsumer
@@ -34,9 +35,22 @@ def layers(settings):
     channel_layers.clear()
 
 
-def make_server(address=("127.0.0.1", 0), threads=1, **options):
-    server_class = dev_server_class(DevOptions(threads=threads, config=server_config()))
+def make_server(address=("127.0.0.1", 0), threads=1, make_beside=make_none, **options):
+    server_class = dev_server_class(DevOptions(threads=threads, config=server_config(), make_beside=make_beside))
     return server_class(address, object, **options)
+
+
+class Bystander:
+    """Runs beside the workers."""
+
+    def __init__(self):
+        self.seen = []
+
+    def start(self):
+        self.seen.append(f"start with a {type(channel_layers['default']).__name__}")
+
+    def stop(self, timeout):
+        self.seen.append("stop")
 
 
 class Running:
@@ -58,6 +72,14 @@ class Running:
         self.server._stop_at_exit()
         self.thread.join(10)
         assert not self.thread.is_alive()
+
+
+@pytest.mark.parametrize(("threads", "seen"), [(1, ["start with a MemoryLayer", "stop"]), (0, [])])
+def test_something_may_run_beside_the_workers(threads, seen):
+    bystander = Bystander()
+    with Running(make_server(threads=threads, make_beside=lambda: [bystander])):
+        pass
+    assert bystander.seen == seen
 
 
 def test_it_serves_until_the_process_ends():

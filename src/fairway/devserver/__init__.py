@@ -5,4 +5,5 @@
   workers and starts again when the code changes. `orders` is what
   it is told, `lifeline` is how it ends with its parent, `changes` is for a child that cannot start.
 - `whole`: server and workers in one process.
+- `beside`: what runs with the workers in either.
 """

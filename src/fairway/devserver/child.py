@@ -12,6 +12,7 @@ from typing import ClassVar
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.application import application_for
 from fairway.conf import channel_layers
+from fairway.devserver import beside
 from fairway.devserver.config import GRACE
 from fairway.devserver.orders import Orders
 from fairway.errors import InvalidLayerSetting
@@ -25,7 +26,7 @@ from fairway.worker.process import WorkerProcess
 
 LIMITS = WorkerLimits(grace=GRACE)
 
-STOP_WAIT = GRACE + 1.0
+STOP_WAIT = GRACE + beside.STOP_WAIT
 """Seconds that a stop may take in all."""
 
 
@@ -35,11 +36,13 @@ class DevChild:
     Parameters:
         orders: what the parent told.
         threads: blocking consumers that run at once on each layer.
+        make_beside: makes what is to run beside the workers.
     """
 
-    def __init__(self, orders: Orders, threads: int) -> None:
+    def __init__(self, orders: Orders, threads: int, make_beside: beside.Make = beside.make_none) -> None:
         self.orders = orders
         self.threads = threads
+        self._make_beside = make_beside
         self._notifier = Notifier()
         self._lock = threading.Lock()
         self._process: WorkerProcess | None = None
@@ -73,7 +76,8 @@ class DevChild:
             self._process = WorkerProcess(workers, LIMITS, self._notifier, worker_ready.send)
         worker_process_ready.send(workers[0])
         try:
-            self._process.run()
+            with beside.running(self._make_beside):
+                self._process.run()
         finally:
             self._ended.set()
 

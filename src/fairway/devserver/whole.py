@@ -15,6 +15,7 @@ from typing import ClassVar
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.application import application_for
 from fairway.conf import channel_layers
+from fairway.devserver import beside
 from fairway.devserver.config import GRACE, bind_of
 from fairway.devserver.interface import Interface, back
 from fairway.routing import Consumer
@@ -28,11 +29,13 @@ from fairway.worker.loop import Worker
 class DevOptions:
     """What the command was told.
 
-    `threads` is 0 for no worker; `config` lacks only the address.
+    `threads` is 0 for no worker; `config` lacks only the address; `make_beside` makes what runs beside the workers,
+    if there are any.
     """
 
     threads: int
     config: ServerConfig
+    make_beside: beside.Make = beside.make_none
 
 
 class DevServer:
@@ -79,7 +82,8 @@ class DevServer:
             for worker in self._workers:
                 worker.start()
                 worker_ready.send(worker)
-            self._runner.run(self._serve())
+            with beside.running(self.options.make_beside if self._workers else beside.make_none):
+                self._runner.run(self._serve())
         finally:
             deadline = time.monotonic() + GRACE
             for worker in self._workers:

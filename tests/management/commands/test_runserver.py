@@ -1,17 +1,54 @@
 """`manage.py runserver`, as a program: what it prints, serves, and how it ends. `tests/devserver` has the reload."""
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.dev_project import FILES, SETTINGS, Project
 
+DELAY = """
+INSTALLED_APPS += ["fairway.delay"]
+NAME = __file__.replace("settings.py", "db.sqlite3")
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": NAME, "OPTIONS": {"timeout": 20}}}
+"""
+DELAY_ROUTING = """
+    from datetime import timedelta
+    from django.urls import path
+    from fairway import Channel
+    def connect(message):
+        message.reply_channel.send({"accept": True})
+    def receive(message):
+        delay = timedelta(milliseconds=int(message["text"]))
+        Channel(message.reply_channel.name).send({"text": f"after {message['text']} ms"}, delay=delay)
+    def consume(message):
+        if message.channel.name in ("websocket.connect", "websocket.receive"):
+            (connect if message.channel.name == "websocket.connect" else receive)(message)
+    channel_routing = [path("echo/", consume)]
+"""
+
 
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+@pytest.fixture
+def delaying(project):
+    """A project that answers a number of milliseconds after as many."""
+    project.write("settings.py", SETTINGS + DELAY)
+    project.write("routing.py", DELAY_ROUTING)
+    return project
+
+
+def migrate(project):
+    """Make the tables of a project."""
+    command = [sys.executable, "-m", "django", "migrate", "--verbosity=0"]
+    subprocess.run(command, env={**os.environ, **project.environ()}, cwd=project.directory, check=True, timeout=60)
 
 
 def test_one_process_serves_everything(project):
@@ -107,6 +144,29 @@ def test_fairway_without_staticfiles(project):
         program.wait_for_output("Quit the server")
         assert project.get() == (200, "a page")
         assert project.get("/static/style.css")[0] == 404
+
+
+@pytest.mark.parametrize("options", [["--noreload"], []], ids=["one process", "reload"])
+def test_delayed_messages_are_delivered(delaying, options):
+    migrate(delaying)
+    with delaying.run(*options) as program:
+        program.wait_for_output("Delayed messages are delivered too")
+        with delaying.connect() as client:
+            client.send("50")
+            assert client.recv(20) == "after 50 ms"
+            if not options:
+                client.send("1500")
+                delaying.edit(program, "urls.py", FILES["urls.py"].replace("a page", "another page"))
+                assert client.recv(40) == "after 1500 ms"
+        assert program.stop(signal.SIGINT) == 0
+        assert "Traceback" not in program.output()
+
+
+def test_delayed_messages_wait_for_their_tables(delaying):
+    with delaying.run("--noreload") as program:
+        program.wait_for_output("run `manage.py migrate fairway_delay`, and start runserver again.")
+        with delaying.connect() as client:
+            client.send("50")
 
 
 @pytest.mark.parametrize("options", [["--noreload"], []], ids=["one process", "reload"])

@@ -31,6 +31,9 @@ from fairway.layers.registry import import_backend
 from fairway.worker.loop import default_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fairway.devserver.beside import Beside
     from fairway.devserver.child import DevChild
     from fairway.devserver.interface import Backing
     from fairway.server.config import ServerConfig
@@ -111,7 +114,7 @@ class Command(StaticFilesCommand):
         from fairway.devserver.child import DevChild
         from fairway.management.worker_process import leave
 
-        self.child = DevChild(orders, self.count_threads(**options))
+        self.child = DevChild(orders, self.count_threads(**options), self.make_delay_servers)
         self.child.prepare()
         code: Any = 0
         try:
@@ -181,7 +184,16 @@ class Command(StaticFilesCommand):
         from fairway.devserver.whole import DevOptions, dev_server_class
 
         self.threads = self.count_threads(**options)
-        return dev_server_class(DevOptions(threads=self.threads, config=self.server_config(**options)))
+        config = self.server_config(**options)
+        return dev_server_class(
+            DevOptions(threads=self.threads, config=config, make_beside=self.make_delay_servers),
+        )
+
+    def make_delay_servers(self) -> "Sequence[Beside]":
+        """Return what delivers delayed messages where the workers are, if the project has some."""
+        from fairway.management.delayed import make_delay_servers
+
+        return make_delay_servers(self.stdout.write, lambda text: self.stderr.write(self.style.WARNING(text)))
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
         """Return what answers HTTP requests: Fairway's consumer, or Django's WSGI handler."""
