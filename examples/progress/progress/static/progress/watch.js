@@ -15,7 +15,7 @@ const title = document.title;
 
 /** What each state is called, and whether the import has ended with it. */
 const STATES = {
-  waiting: { text: () => "Waiting for a worker" },
+  waiting: { text: () => "Waiting for a worker." },
   running: { text: () => "" },
   done: { text: ({ imported, seconds }) => `${imported} arrivals are in the register, after ${SECONDS.format(seconds)} seconds.`, ends: true },
   refused: { text: ({ error }) => `${error} Nothing was imported.`, ends: true },
@@ -31,7 +31,8 @@ function received(frame) {
 function progressed(report) {
   body.dataset.state = "running";
   bar.show(report);
-  byId("outcome").textContent = `${report.ship}, from ${report.port}`;
+  byId("row").textContent = `${report.ship}, from ${report.port}`; // not where it would be read aloud each time
+  byId("outcome").textContent = "";
   document.title = `${report.percent} % · ${title}`;
 }
 
@@ -41,6 +42,7 @@ function stands(frame) {
   body.dataset.state = frame.state;
   byId("outcome").textContent = text(frame);
   if (!ends) return;
+  byId("row").textContent = "";
   if (frame.state === "done") bar.show({ done: frame.imported, total: frame.imported, percent: 100 });
   byId("left").textContent = "";
   document.title = `${frame.state === "done" ? "Done" : "Failed"} · ${title}`;
