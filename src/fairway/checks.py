@@ -9,10 +9,12 @@ fairway.E005   a route names a channel that no worker can read
 fairway.E006   `CHANNEL_SESSION_ENGINE` names no engine that can be used
 fairway.E007   `CHANNEL_USER_MAX_AGE` is no number of seconds
 fairway.E008   `CHANNEL_SEND_ON_COMMIT` is no bool
+fairway.E009   a `ChannelTaskBackend` of `TASKS` cannot be used (`fairway.tasks.checks`)
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
 fairway.W003   a route names a channel that looks like one of the server's and is none
 fairway.W004   a consumer class has a method of Channels 4 that nobody calls here
+fairway.W005   no route reads the queues of a `ChannelTaskBackend` (`fairway.tasks.checks`)
 =============  ======================================================================================
 """
 
