@@ -142,7 +142,7 @@ def test_a_message_that_waits_for_its_retry_holds_nobody_up_and_outlives_its_wor
 
 
 def test_a_coroutine_over_its_limit_is_tried_again(layer, seen):
-    @background(retry=Retry(1, pause=0, on=TimeoutError), time_limit=0.05)
+    @background(retry=Retry(99, pause=0, on=TimeoutError), time_limit=0.05)
     async def slow(message):
         if not message.retries:
             await asyncio.Event().wait()
@@ -150,7 +150,7 @@ def test_a_coroutine_over_its_limit_is_tried_again(layer, seen):
 
     with working(layer, work=slow) as worker, looked_after(worker):
         layer.send("work", {})
-        assert seen.take() == {"retries": 1}
+        assert seen.take()["retries"] >= 1  # on a busy machine a run that does nothing takes long, too
 
 
 @contextlib.contextmanager
@@ -265,4 +265,4 @@ def test_a_thread_over_its_time_limit_counts_as_an_attempt_of_another_worker(tow
     town.seen.layer.send("stuck", {})
     assert town.seen.take() == {"slow": "thread", "attempt": 2, "retries": 0}
     (town.site.folder / "hold").unlink()
-    assert "over the time limit of 0.3 s: channel stuck" in town.workers.output()
+    assert "over the time limit of 1 s: channel stuck" in town.workers.output()

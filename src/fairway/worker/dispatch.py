@@ -143,7 +143,7 @@ def _overdue(job: Job, cancelled: BaseException) -> TimeoutError:
     if job.task is not None:
         job.task.uncancel()
     seconds = time.monotonic() - job.began
-    error = TimeoutError(f"cancelled after {seconds:.1f} s: longer than its time limit of {job.limit:g} s")
+    error = TimeoutError(f"cancelled after {seconds:.3g} s: longer than its time limit of {job.limit:g} s")
     error.__cause__ = cancelled  # its traceback shows where the coroutine was
     return error
 

@@ -158,7 +158,7 @@ def again_request(message, word):
     message.reply_channel.send({"status": 200, "headers": [], "content": b"run %d" % (message.retries + 1)})
 
 
-@background(retry=Retry(2, pause=0.05), time_limit=0.3)
+@background(retry=Retry(2, pause=0.05), time_limit=1)
 async def again_slow(message):
     """A coroutine that takes too long at first."""
     note(message)
@@ -167,7 +167,7 @@ async def again_slow(message):
     await Channel("seen").asend({"slow": "coroutine", "attempt": message.attempt, "retries": message.retries})
 
 
-@background(retry=Retry(2, pause=0.05), time_limit=0.3)
+@background(retry=Retry(2, pause=0.05), time_limit=1)
 def again_stuck(message):
     """A thread that takes too long at first: no retry can end it."""
     note(message)
