@@ -38,8 +38,13 @@ LOGGER = "django.tasks" if task_backends.__class__.__module__.startswith("django
 
 @pytest.fixture
 def asking(project):
-    """Coroutines ask the database in a thread of their own, whose connection has to be closed."""
-    project.closes = sync_to_async(connections.close_all)
+    """Coroutines ask the database in a thread of their own, which outlives the test and would keep its connection."""
+
+    def close():
+        connections.close_all()
+        del connections["default"]
+
+    project.closes = sync_to_async(close)
     return project
 
 

@@ -89,7 +89,7 @@ class ChannelTaskBackend(BaseTaskBackend):
         self.validate_task(task)
         check_findable(task)
         record = make_record(self.alias, task, args, kwargs)
-        ticket = self.make_ticket(record.queue, None if record.is_due else record.run_after)
+        ticket = self.make_ticket(record.queue, record.wake_at)
         record.save(using=self.database, force_insert=True)
         is_alone = not connections[self.database].in_atomic_block
         transaction.on_commit(partial(self._send, ticket, record, is_alone=is_alone), using=self.database)
@@ -128,7 +128,7 @@ class ChannelTaskBackend(BaseTaskBackend):
         try:
             send_ticket(ticket, self.channel_layer)
         except BackendError as error:
-            if isinstance(error, ChannelFull) and record.is_due:
+            if isinstance(error, ChannelFull) and record.wake_at is None:
                 note_no_ticket(record)  # no fault: whoever takes one of all those tickets sends it
             elif not is_alone:
                 note_no_ticket(record)

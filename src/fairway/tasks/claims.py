@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from fairway.tasks.models import Status, TaskRecord
+from fairway.tasks.models import Place, Status, TaskRecord
 
 LONGEST_WORKER_ID = 64
 
@@ -32,7 +32,7 @@ class Claims:
     def __init__(self, database: str, backend: str, queue: str) -> None:
         self._database = database
         self._tasks = TaskRecord.objects.using(database).filter(backend=backend, queue=queue)
-        self._next = self._tasks.filter(status=Status.READY, is_due=True).order_by("-priority", "enqueued_at", "id")
+        self._next = self._tasks.filter(status=Status.READY, place=Place.IN_LINE).order_by("-priority", "enqueued_at")
 
     def take_next(self, claim: str) -> TaskRecord | None:
         """Claim the task that comes first; None when there is none."""
@@ -66,9 +66,9 @@ class Claims:
         first = waking.order_by("wake_at").first()
         if first is None:
             return None
-        if not first.is_due:
-            waking.filter(is_due=False, has_ticket=True).update(is_due=True, wake_at=None)
-            waking.filter(is_due=False).update(is_due=True)
+        if first.place == Place.ASIDE:
+            waking.filter(place=Place.ASIDE, has_ticket=True).update(place=Place.IN_LINE, wake_at=None)
+            waking.filter(place=Place.ASIDE).update(place=Place.IN_LINE)
         lonely = waking.filter(has_ticket=False).first()
         if lonely is None or not waking.filter(pk=lonely.pk, has_ticket=False).update(has_ticket=True, wake_at=None):
             return None
@@ -90,7 +90,7 @@ def put_off(record: TaskRecord) -> None:
     is_first = record.attempts == 1
     _claimed(record).update(
         status=Status.READY,
-        is_due=False,
+        place=Place.ASIDE,
         attempts=record.attempts - 1,
         worker_ids=record.worker_ids[:-1],
         started_at=None if is_first else record.started_at,

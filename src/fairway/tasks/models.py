@@ -21,6 +21,15 @@ class Status(models.TextChoices):
     SUCCESSFUL = "SUCCESSFUL", pgettext_lazy("Task", "Successful")
 
 
+class Place(models.IntegerChoices):
+    """Which tickets may claim a task that is ready. A number: SQLite takes no index for a bool."""
+
+    ASIDE = 0
+    """None, before its time has come; or only the one that has put it off."""
+    IN_LINE = 1
+    """Any."""
+
+
 class TaskRecord(models.Model):
     """One task."""
 
@@ -34,8 +43,7 @@ class TaskRecord(models.Model):
     run_after = models.DateTimeField(null=True)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.READY)
-    is_due = models.BooleanField(default=True)
-    """Whether any ticket may claim it: its time has come, and no ticket has put it off for itself."""
+    place = models.PositiveSmallIntegerField(default=Place.IN_LINE)
     has_ticket = models.BooleanField(default=True)
     """Whether its ticket was sent."""
     wake_at = models.DateTimeField(null=True)
@@ -58,7 +66,7 @@ class TaskRecord(models.Model):
         verbose_name = "task"
         indexes: ClassVar[list[models.Index]] = [
             models.Index(
-                fields=["backend", "queue", "status", "is_due", "-priority", "enqueued_at"], name="fairway_tasks_next"
+                fields=["backend", "queue", "status", "place", "-priority", "enqueued_at"], name="fairway_tasks_next"
             ),
             models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
         ]

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from fairway.tasks.framework import AnyTask, TaskResultDoesNotExist, normalize_json
-from fairway.tasks.models import Status, TaskRecord
+from fairway.tasks.models import Place, Status, TaskRecord
 
 
 def make_record(backend: str, task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskRecord:
@@ -27,7 +27,7 @@ def make_record(backend: str, task: AnyTask, args: Sequence[Any], kwargs: Mappin
         kwargs=normalize_json(kwargs),
         priority=task.priority,
         run_after=task.run_after,
-        is_due=is_due,
+        place=Place.IN_LINE if is_due else Place.ASIDE,
         wake_at=None if is_due else task.run_after,
         enqueued_at=now,
     )
@@ -53,7 +53,7 @@ def take_back(record: TaskRecord) -> bool:
 
 def note_no_ticket(record: TaskRecord) -> None:
     """Note that a row has no ticket: whoever claims any task of its queue sends one, once it is due."""
-    _row(record).update(has_ticket=False, wake_at=timezone.now() if record.is_due else record.run_after)
+    _row(record).update(has_ticket=False, wake_at=timezone.now() if record.place == Place.IN_LINE else record.run_after)
 
 
 def _row(record: TaskRecord) -> QuerySet[TaskRecord]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from fairway.errors import ChannelFull
 from fairway.tasks.backend import ChannelTaskBackend
-from fairway.tasks.models import Status, TaskRecord
+from fairway.tasks.models import Place, Status, TaskRecord
 from fairway.tasks.tickets import send_ticket
 
 TICKETS = 100
@@ -53,11 +53,13 @@ def resume(backend: ChannelTaskBackend, running_longer_than: timedelta | None = 
     stranded = Q(status=Status.READY) & (Q(wake_at__isnull=True) | Q(wake_at__lte=now))
     if running_longer_than is not None:
         stranded |= Q(status=Status.RUNNING, last_attempted_at__lte=now - running_longer_than)
-    told = tasks.filter(stranded).update(status=Status.READY, is_due=True, has_ticket=False, wake_at=now, claim="")
-    lonely = tasks.filter(status=Status.READY, is_due=True, has_ticket=False).order_by()
+    told = tasks.filter(stranded).update(
+        status=Status.READY, place=Place.IN_LINE, has_ticket=False, wake_at=now, claim=""
+    )
+    lonely = tasks.filter(status=Status.READY, place=Place.IN_LINE, has_ticket=False).order_by()
     for queue in lonely.values_list("queue", flat=True).distinct():
         _send(backend, queue, lonely.filter(queue=queue)[:TICKETS].count())
-    return told + _schedule(backend, tasks.filter(status=Status.READY, is_due=False, has_ticket=False))
+    return told + _schedule(backend, tasks.filter(status=Status.READY, place=Place.ASIDE, has_ticket=False))
 
 
 def prune(database: str, older_than: timedelta) -> int:

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("is_due", models.BooleanField(default=True)),
+                ("place", models.PositiveSmallIntegerField(default=1)),
                 ("has_ticket", models.BooleanField(default=True)),
                 ("wake_at", models.DateTimeField(null=True)),
                 ("claim", models.CharField(blank=True, default="", max_length=32)),
@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "task",
                 "indexes": [
                     models.Index(
-                        fields=["backend", "queue", "status", "is_due", "-priority", "enqueued_at"],
+                        fields=["backend", "queue", "status", "place", "-priority", "enqueued_at"],
                         name="fairway_tasks_next",
                     ),
                     models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
