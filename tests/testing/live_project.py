@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SECRET_KEY = "x"
 USE_TZ = True
-INSTALLED_APPS = ["fairway"]
+INSTALLED_APPS = ["fairway", "fairway.delay"]
 INSTALLED_APPS += [f"django.contrib.{app}" for app in ("contenttypes", "auth", "sessions", "staticfiles")]
 ROOT_URLCONF = "urls"
 STATIC_URL = "static/"
@@ -80,7 +80,12 @@ def disconnect(message):
     UserGroup.objects.get_or_create(name="left")
 
 
+def later(message):
+    Group("all").send({"text": message["text"]})
+
+
 channel_routing = [
+    route("later", later),
     route("websocket.connect", connect),
     route("websocket.receive", receive),
     route("websocket.disconnect", disconnect),

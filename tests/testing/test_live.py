@@ -15,12 +15,13 @@ pytestmark = pytest.mark.timeout(PATIENCE)
 
 BEGIN = """
 import urllib.request
+from datetime import timedelta
 
 from django.contrib.auth.models import Group as UserGroup
 from django.test import override_settings
 from websockets.sync.client import connect
 
-from fairway import Group, route
+from fairway import Channel, Group, route
 from fairway.testing import ChannelLiveServerTestCase
 """
 
@@ -42,6 +43,8 @@ class Tests(ChannelLiveServerTestCase):
             self.assertTrue(UserGroup.objects.filter(name="by the worker").exists())
             Group("all").send({"text": "to all"})
             self.assertEqual(socket.recv(), "to all")
+            Channel("later").send({"text": "a moment later"}, delay=timedelta(milliseconds=20))
+            self.assertEqual(socket.recv(), "a moment later")
         self.assertRegex(self.live_server_url, "^http://localhost:[0-9]+$")
         with urllib.request.urlopen(self.live_server_url) as response:
             self.assertEqual(response.read(), b"overridden")
@@ -149,7 +152,8 @@ def test_what_goes_wrong_in_the_worker_fails_the_test_and_says_what_it_is(live_p
         "WorkerFailed: a consumer failed in the worker process:",
         'raise ZeroDivisionError("on purpose")',
         "FAIL: test_death (tests.Tests",
-        "the worker process ended during the test:\nlast words",
+        "the worker process ended during the test:\n",
+        "\nlast words\n",
         "FAILED (failures=2)",
     ):
         assert words in output

@@ -8,9 +8,9 @@ import asyncio
 import json
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,9 @@ from fairway.worker.endings import conclude
 from fairway.worker.loop import Worker
 from fairway.worker.outbox import Outbox
 from fairway.worker.retries import Retry
+
+if TYPE_CHECKING:
+    from fairway.delay.server import DelayServer
 
 LIMITS = WorkerLimits(grace=10.0)
 
@@ -44,6 +47,7 @@ def run_worker(orders: WorkerOrders) -> int:
     """Work until a signal comes, or the test is gone; return the exit code. Django is set up."""
     from fairway.application import application_for
     from fairway.conf import channel_layers
+    from fairway.devserver import beside
     from fairway.management.commands.runworker import log_to_stderr
     from fairway.management.worker_process import run_workers
 
@@ -52,7 +56,8 @@ def run_worker(orders: WorkerOrders) -> int:
     application = application_for(orders.alias, http_consumer=_http_consumer(static=orders.serve_static))
     watched = WatchedApplication(application, Path(orders.errors))
     worker = Worker(channel_layers[orders.alias], watched, threads=orders.threads, limits=LIMITS)
-    return run_workers([worker], LIMITS)
+    with beside.running(lambda: _delay_servers(orders.alias)):
+        return run_workers([worker], LIMITS)
 
 
 class Failure(NamedTuple):
@@ -157,6 +162,20 @@ def _http_consumer(*, static: bool) -> Any:
     from fairway.http.consumers import ViewConsumer
 
     return ViewConsumer()
+
+
+def _delay_servers(alias: str) -> "Sequence[DelayServer]":
+    """Return what delivers delayed messages. A test's database has all tables, whether there are migrations or not."""
+    from django.apps import apps
+
+    from fairway.conf import channel_layers
+    from fairway.scheduling import DELAY_APP
+
+    if not apps.is_installed(DELAY_APP):
+        return []
+    from fairway.delay.server import DelayServer
+
+    return [DelayServer(channel_layers[alias], alias)]
 
 
 def main(arguments: list[str]) -> int:
