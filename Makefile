@@ -11,9 +11,11 @@ FAIRWAY_SOAK ?= 20
 BIN := .venv/bin
 SETUP := python3 tools/environment.py .venv $(if $(PYTHON),--python $(PYTHON))
 SYSTEM := python3 tools/system_packages.py
+# Only when the lock is newer than what it installed.
+NPM_CI := cd clients/js && { test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund --loglevel=error; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo liveblog progress deploy-demo test lint format coverage conformance soak bench docs wheel-test test-all clean
+.PHONY: help setup demo liveblog progress deploy-demo test lint format coverage client client-build conformance soak bench docs wheel-test test-all clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,6 +67,16 @@ format: ## let ruff put the code into shape
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+client: ## check and test the browser client, types and all
+	@$(SYSTEM) nodejs npm
+	@$(NPM_CI)
+	@cd clients/js && npm run --silent check && npm run --silent test
+
+client-build: ## build the browser client, and put it where staticfiles finds it
+	@$(SYSTEM) nodejs npm
+	@$(NPM_CI)
+	@cd clients/js && npm run --silent build
+
 conformance: ## run the Autobahn WebSocket suite against Fairway (AUTOBAHN_CASES="9.* 12.*" narrows it)
 	@$(SETUP) --group test
 	@python3 tools/environment.py .venvs/conformance $(if $(PYTHON),--python $(PYTHON)) --group conformance
@@ -94,4 +106,4 @@ test-all: ## run the tests on every supported Python that this machine has
 	@python3 tools/test_all.py $(PYTEST_ARGS)
 
 clean: ## remove what runs and builds have left, and the environments
-	rm -rf .venv .venvs .cache docs/_build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venvs .cache docs/_build dist clients/js/node_modules clients/js/dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

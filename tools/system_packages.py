@@ -16,6 +16,8 @@ import sys
 # Which program shows that a package, or another build of the same thing, is there.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "nodejs": ("node", "nodejs"),
+    "npm": ("npm",),
     "openssl": ("openssl",),
     "postgresql": ("postgres", "pg_ctl"),
     "redis-server": ("redis-server", "valkey-server"),

@@ -1,0 +1,3 @@
+export const STATIC: string;
+export const DIST: string;
+export function built(): Promise<Record<string, string>>;
