@@ -338,7 +338,7 @@ class TestATimeLimitOfItsOwn:
         with Chain([route("work", limited)], threads=1) as chain:
             send(chain)
             assert wait_until(lambda: chain.worker.end_overdue(0.02)) == 0.02
-            go.set()
+            let_go(go, chain)
 
     def test_a_coroutine_over_it_fails_and_is_tried_again(self, caplog):
         @background(time_limit=0.02, retry=Retry(1, pause=0))
@@ -367,7 +367,7 @@ class TestATimeLimitOfItsOwn:
         with Chain([route_class(Import)], threads=1) as chain:
             send(chain)
             assert wait_until(chain.worker.end_overdue) == 0.02
-            go.set()
+            let_go(go, chain)
 
     def test_one_that_cannot_be_found_out_is_none(self, caplog, monkeypatch):
         def unknown(self, delivery):
@@ -378,8 +378,14 @@ class TestATimeLimitOfItsOwn:
         with Chain([route("work", lambda message: go.wait(10))], threads=1) as chain:
             send(chain)
             wait_until(lambda: not chain.worker.end_overdue(60) and caplog.records)
-            go.set()
+            let_go(go, chain)
         assert caplog.records[0].getMessage().startswith("the time limit of a consumer is not known: channel work")
+
+
+def let_go(go, chain):
+    """Let the one consumer end that nobody waits for any more, before its layer does."""
+    go.set()
+    wait_until(lambda: chain.layer.statistics().committed == 1)
 
 
 def test_a_closed_layer_ends_the_threads():
