@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     # What Django has since 6.0; see fairway.tasks.framework.
     *(["django_tasks"] if django.VERSION < (6, 0) else []),
     "tests.support.bound",
+    "tests.support.told",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

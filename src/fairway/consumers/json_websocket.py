@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, NoReturn
@@ -91,8 +92,9 @@ class JsonWebsocketConsumer(WebsocketConsumer):
         """Return what a text holds. Override it for another decoder.
 
         Raises:
-            ValueError: the text is no JSON, or none that can travel on: `NaN` and `Infinity`, which no browser reads
-                back, and halves of surrogate pairs, which neither UTF-8 nor a database can hold (RFC 7493, 2.1, 2.2).
+            ValueError: the text is no JSON, or none that can travel on: `NaN`, `Infinity` and what is too large for a
+                float, which no browser reads back, and halves of surrogate pairs, which neither UTF-8 nor a database
+                can hold (RFC 7493, 2.1, 2.2).
         """
         content = _decoder.decode(text)
         if "\\ud" in text or "\\uD" in text:
@@ -115,6 +117,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
+def _finite(number: str) -> float:
+    """Return a number that JSON writes with a point or an exponent; `1e999` would become `Infinity`."""
+    value = float(number)
+    if math.isinf(value):
+        msg = f"{number} is too large a number"
+        raise ValueError(msg)
+    return value
+
+
 def _check_pairs(content: Any) -> None:
     """Raise `ValueError` when a text in `content` holds half of a surrogate pair."""
     try:
@@ -124,4 +135,4 @@ def _check_pairs(content: Any) -> None:
         raise ValueError(msg) from None
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

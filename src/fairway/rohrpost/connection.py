@@ -4,7 +4,7 @@ There an object lives as long as its connection, and here as long as a message. 
 in the connection's state: the groups that were joined, and what was known at the handshake.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from django.apps import apps
@@ -19,9 +19,24 @@ GROUPS = "rohrpost.groups"
 HANDSHAKE = "rohrpost.handshake"
 """Keys of the connection's state."""
 
-_NOT_KEPT = frozenset({b"cookie", b"authorization"})
-"""Headers of the handshake that later messages do not carry along: they are long, or secret, and `user` stands for
-them."""
+CONNECT = "websocket.connect"
+
+_NOT_KEPT = frozenset(
+    {
+        b"cookie",
+        b"authorization",
+        b"proxy-authorization",
+        b"connection",
+        b"upgrade",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+    }
+)
+"""Headers of the handshake that later messages do not carry along: they are secret, or of no use any more."""
+
+HEADERS_KEPT = 8192
+"""Bytes of headers that later messages carry along; one that goes beyond that is left out."""
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +60,11 @@ class RohrpostConnection(WebsocketConsumer):
     @classmethod
     def as_asgi(cls, **attributes: Any) -> type[Self]:
         """Return the consumer as a target of `path()`, with class attributes of its own if there are any."""
-        return type(cls.__name__, (cls,), attributes) if attributes else cls
+        if not attributes:
+            return cls
+        return type(
+            cls.__name__, (cls,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **attributes}
+        )
 
     # --- who and what --------------------------------------------------------------------------------------------
 
@@ -69,23 +88,30 @@ class RohrpostConnection(WebsocketConsumer):
         """
         return self.message.user
 
-    @property
+    @cached_property
     def session(self) -> Any:
-        """The session of the connection; with `http_user_and_session` the browser's.
+        """The session of the browser, not loaded yet; an empty one where the browser has none.
+
+        A handler that changes it has to `save()` it. With `http_user_and_session` that is done for it.
 
         Raises:
             AttributeError: as `user`.
         """
-        return self.message.http_session if self.http_user_and_session else self.message.channel_session
+        from fairway.sessions.decorators import open_http_session
 
-    @property
+        if self.http_user and not self.http_user_and_session and self.message.channel_name != CONNECT:
+            return open_http_session(self._handshake().get("session_key"))
+        found = self.message.http_session
+        return open_http_session(None) if found is None else found
+
+    @cached_property
     def scope(self) -> dict[str, Any]:
         """What is known of the connection: path, query string, headers, arguments of the route, session, user.
 
-        After the handshake the headers are there without cookies and authorization.
+        After the handshake some headers are missing: cookies, authorization, and what goes beyond 8 KiB. A dict of this
+        message's own: what is to outlive that is kept in `state`.
         """
-        content = self.message.content
-        kept = content if self.message.channel_name == "websocket.connect" else self.message.state.get(HANDSHAKE, {})
+        kept = self.message.content if self.message.channel_name == CONNECT else self._handshake()
         scope = {
             "type": "websocket",
             "path": self.path,
@@ -94,15 +120,22 @@ class RohrpostConnection(WebsocketConsumer):
             "url_route": {"args": (), "kwargs": self.kwargs},
         }
         if self.http_user:
-            scope["session"] = SimpleLazyObject(lambda: self.session)
+            scope["session"] = self.session
             scope["user"] = SimpleLazyObject(lambda: self.user)
         return scope
 
     def keep_handshake(self) -> None:
         """Keep what later messages need of the handshake."""
         content = self.message.content
-        headers = [list(header) for header in content.get("headers", ()) if header[0].lower() not in _NOT_KEPT]
-        self.message.state[HANDSHAKE] = {"query_string": content.get("query_string", b""), "headers": headers}
+        kept = {"query_string": content.get("query_string", b""), "headers": _worth_keeping(content.get("headers", ()))}
+        session = vars(self.message).get("http_session")
+        if session is not None:
+            kept["session_key"] = session.session_key
+        self.message.state[HANDSHAKE] = kept
+
+    def _handshake(self) -> dict[str, Any]:
+        kept: dict[str, Any] = self.message.state.get(HANDSHAKE, {})
+        return kept
 
     # --- answers -------------------------------------------------------------------------------------------------
 
@@ -134,18 +167,31 @@ class RohrpostConnection(WebsocketConsumer):
         return set(self.message.state.get(GROUPS, ()))
 
     def add_to_group(self, name: str) -> None:
-        """Join a group; nothing happens when the connection is in it."""
+        """Join a group; nothing happens when the connection is in it.
+
+        Raises:
+            InvalidName: it cannot be the name of a group.
+            MessageTooLarge: the connection's state has no room for one more.
+        """
         groups = self._subscribed_groups
         if name not in groups:
-            self._group(name).add(self.message.reply_channel)
-            self._keep_groups(groups | {name})
+            self._keep_groups(groups | {name})  # first, because it may be refused
+            try:
+                self._group(name).add(self.message.reply_channel)
+            except BaseException:
+                self._keep_groups(groups)
+                raise
 
     async def aadd_to_group(self, name: str) -> None:
         """Do as `add_to_group`."""
         groups = self._subscribed_groups
         if name not in groups:
-            await self._group(name).aadd(self.message.reply_channel)
             self._keep_groups(groups | {name})
+            try:
+                await self._group(name).aadd(self.message.reply_channel)
+            except BaseException:
+                self._keep_groups(groups)
+                raise
 
     def remove_from_group(self, name: str) -> None:
         """Leave a group; nothing happens when the connection is not in it."""
@@ -166,3 +212,13 @@ class RohrpostConnection(WebsocketConsumer):
 
     def _keep_groups(self, names: set[str]) -> None:
         self.message.state[GROUPS] = sorted(names)
+
+
+def _worth_keeping(headers: Any) -> list[list[bytes]]:
+    kept, size = [], 0
+    for name, value in headers:
+        length = len(name) + len(value)
+        if name.lower() not in _NOT_KEPT and size + length <= HEADERS_KEPT:
+            kept.append([name, value])
+            size += length
+    return kept

@@ -6,6 +6,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+MOST_DIGITS = 4300
+"""Digits of an integer that Python writes and reads. A decimal of a few characters may stand for a billion of them."""
+
 
 class TolerantJSONEncoder(json.JSONEncoder):
     """Encodes a `UUID` as text, a `Decimal` as a number, a `Mapping` as an object and a `Collection` as an array.
@@ -22,7 +25,7 @@ class TolerantJSONEncoder(json.JSONEncoder):
 
         Raises:
             TypeError: nothing stands for it.
-            ValueError: a decimal that is no finite number.
+            ValueError: a decimal that is no finite number, or far too large.
         """
         if isinstance(o, UUID):
             return str(o)
@@ -36,7 +39,7 @@ class TolerantJSONEncoder(json.JSONEncoder):
 
 
 def _number(value: Decimal) -> int | float:
-    if not value.is_finite():
+    if not value.is_finite() or value.adjusted() >= MOST_DIGITS:
         msg = f"{value} is no number that JSON knows"
         raise ValueError(msg)
     return int(value) if value == value.to_integral_value() else float(value)

@@ -4,19 +4,23 @@ Mistakes of a client are answered and never raised. So is the failure of a handl
 with the details in DEBUG only, and the log has the traceback.
 """
 
+import inspect
 import logging
+import reprlib
+from traceback import format_exception_only
 from typing import Any, NamedTuple
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 
-from fairway.consumers.calls import resolve
+from fairway.consumers.calls import is_coroutine_function, resolve
 from fairway.consumers.json_websocket import JsonWebsocketConsumer, describe_error
 from fairway.errors import Decision
+from fairway.limits import MessageLimits
 from fairway.rohrpost.handlers import handle_ping
-from fairway.rohrpost.message import Sender, _send_message, send_error
+from fairway.rohrpost.message import MessageID, Sender, _send_message, send_error
 from fairway.rohrpost.registry import HANDLERS, Handler
-from fairway.rohrpost.shapes import Shape, WrongData, arguments_for, shape_of
+from fairway.rohrpost.shapes import WrongData, arguments_for
 
 __all__ = ["REQUIRED_FIELDS", "ahandle_rohrpost_message", "handle_ping", "handle_rohrpost_message"]
 
@@ -24,16 +28,28 @@ logger = logging.getLogger("fairway.rohrpost")
 
 REQUIRED_FIELDS = ["type", "id"]
 
+DEEPEST = MessageLimits().depth
+"""Nested lists and objects of a frame: deeper ones could be read, and then not be answered."""
+
 SHOWN = 100
 """Characters of an unknown type that the answer repeats."""
+
+TOLD = 1000
+"""Characters of an exception that the answer repeats in DEBUG."""
 
 
 class Call(NamedTuple):
     """A request, and who is to handle it."""
 
+    kind: str
+    id: MessageID | None
     request: dict[str, Any]
     handler: Handler
-    shape: Shape
+
+    @property
+    def is_coroutine(self) -> bool:
+        """Whether the handler has to be awaited."""
+        return is_coroutine_function(self.handler)
 
 
 Refusal = dict[str, Any]
@@ -41,12 +57,13 @@ Refusal = dict[str, Any]
 
 
 def read_frame(text: object) -> Call | Refusal:
-    """Return what a frame asks for, or what is wrong with it."""
-    if text is None or text == "":
+    """Return what a frame asks for, or the answer to one that asks for nothing that can be done."""
+    if text is None or (isinstance(text, str | bytes) and not text):
         return {"error": "Received empty message."}
-    request = _decoded(text)
-    if isinstance(request, WrongData):
-        return {"error": str(request)}
+    try:
+        request = _decoded(text)
+    except (ValueError, RecursionError) as error:
+        return {"error": f"Could not decode JSON message. Error: {describe_error(error)}"}
     if not isinstance(request, dict):
         return {"error": "Expected a JSON object as message."}
     for field in REQUIRED_FIELDS:
@@ -55,9 +72,9 @@ def read_frame(text: object) -> Call | Refusal:
     kind = request["type"]
     handler = HANDLERS.get(kind) if isinstance(kind, str) else None
     if handler is None:
-        error = f"Unknown message type '{str(kind)[:SHOWN]}'."
-        return {"id": request["id"], "type": kind, "error": error}
-    return Call(request, handler, shape_of(handler))
+        shown = kind if isinstance(kind, str) else reprlib.repr(kind)
+        return {"id": request["id"], "type": kind, "error": f"Unknown message type '{shown[:SHOWN]}'."}
+    return Call(kind, request["id"], request, handler)
 
 
 def handle_rohrpost_message(consumer: Sender, text_data: str | None = None) -> None:
@@ -76,7 +93,7 @@ def handle_rohrpost_message(consumer: Sender, text_data: str | None = None) -> N
 
 
 async def ahandle_rohrpost_message(consumer: Sender, text_data: str | None = None) -> None:
-    """Do as `handle_rohrpost_message`. A handler that is no coroutine holds the event loop up meanwhile."""
+    """Do as `handle_rohrpost_message`. A handler that is no coroutine is run on a thread."""
     await ahandle(consumer, read_frame(text_data))
 
 
@@ -86,15 +103,17 @@ def handle(consumer: Sender, found: Call | Refusal) -> None:
         _send_message(consumer=consumer, content=found)
         return
     try:
-        arguments = arguments_for(found.shape, found.request)
-        if found.shape.is_coroutine:
+        arguments = arguments_for(found.handler, found.request)
+        if found.is_coroutine:
             async_to_sync(found.handler)(consumer=consumer, **arguments)
-        else:
-            found.handler(consumer=consumer, **arguments)
+            return
+        result = found.handler(consumer=consumer, **arguments)
+        if result is not None and inspect.isawaitable(result):  # a coroutine function that did not look like one
+            async_to_sync(resolve)(result)
     except Decision:
         raise
     except Exception as error:  # noqa: BLE001  answered and logged
-        _answer_failure(consumer, found.request, error)
+        _answer_failure(consumer, found, error)
 
 
 async def ahandle(consumer: Sender, found: Call | Refusal) -> None:
@@ -102,32 +121,54 @@ async def ahandle(consumer: Sender, found: Call | Refusal) -> None:
     if not isinstance(found, Call):
         _send_message(consumer=consumer, content=found)
         return
+    if not found.is_coroutine:
+        await sync_to_async(handle)(consumer, found)  # all of it: a StopIteration gets lost on the way from a thread
+        return
     try:
-        await resolve(found.handler(consumer=consumer, **arguments_for(found.shape, found.request)))
+        await found.handler(consumer=consumer, **arguments_for(found.handler, found.request))
     except Decision:
         raise
     except Exception as error:  # noqa: BLE001  answered and logged
-        _answer_failure(consumer, found.request, error)
+        _answer_failure(consumer, found, error)
 
 
 def _decoded(text: object) -> Any:
-    """Return what a frame holds; a `WrongData` where that is no JSON."""
-    try:
-        if isinstance(text, str):
-            return JsonWebsocketConsumer.decode_json(text)
-        reason = f"it is {type(text).__name__}, and JSON is text"
-    except (ValueError, RecursionError) as error:
-        reason = describe_error(error)
-    return WrongData(f"Could not decode JSON message. Error: {reason}")
+    """Return what a frame holds.
+
+    Raises:
+        ValueError: it is no JSON, none that can travel on, or too deep.
+        RecursionError: it is far too deep.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"it is {type(text).__name__}, and JSON is text")  # noqa: TRY004  as for any other nonsense
+    content = JsonWebsocketConsumer.decode_json(text)
+    # Counting takes a moment, and most frames have not even that many brackets.
+    if text.count("[") + text.count("{") > DEEPEST and _is_too_deep(content):
+        raise ValueError(f"it is nested deeper than {DEEPEST} lists and objects")
+    return content
 
 
-def _answer_failure(consumer: Sender, request: dict[str, Any], error: Exception) -> None:
-    kind = request["type"]
+def _is_too_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _answer_failure(consumer: Sender, call: Call, error: Exception) -> None:
     if isinstance(error, WrongData):
         text = str(error)
     else:
-        logger.error("the handler of rohrpost message %.100r failed", kind, exc_info=error)
-        text = f"The handler of '{kind}' failed."
+        logger.error("the handler of rohrpost message %.100r failed", call.kind, exc_info=error)
+        text = f"The handler of '{call.kind}' failed."
         if settings.DEBUG:
-            text = f"{text} {type(error).__name__}: {error}"
-    send_error(consumer=consumer, handler=kind, message_id=request["id"], error=text)
+            text = f"{text} {''.join(format_exception_only(error)).strip()[:TOLD]}"
+    send_error(consumer=consumer, handler=call.kind, message_id=call.id, error=text)

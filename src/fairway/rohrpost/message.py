@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from fairway.channel import Group
 from fairway.rohrpost.encoder import TolerantJSONEncoder
+from fairway.transactions import waits_for_commit
 
 __all__ = [
     "MessageID",
@@ -71,8 +72,9 @@ def send_message(
     Parameters: as for `build_message`.
 
     Raises:
-        ValueError: there is nothing to send.
-        TypeError: the data holds what JSON does not know.
+        ValueError: there is nothing to send, or the data holds a number that JSON does not know.
+        TypeError: the data holds something else that JSON does not know.
+        MessageTooLarge: it is too large to be sent.
     """
     message = build_message(handler=handler, message_id=message_id, error=error, data=data)
     if not message:
@@ -86,7 +88,7 @@ def send_success(*, consumer: Sender, handler: str, message_id: MessageID, data:
 
     Raises:
         ValueError: the id or the handler is None.
-        TypeError: as `send_message`.
+        ValueError, TypeError, MessageTooLarge: as `send_message`.
     """
     if message_id is None or handler is None:
         msg = "A successful answer needs an ID and handler"
@@ -102,20 +104,27 @@ def send_error(
 
 
 def send_to_group(group_name: str, message: str | dict[str, Any]) -> None:
-    """Send a message to the client of each member of a group of the default layer, at once.
+    """Send a message to the client of each member of a group of the default layer.
+
+    It leaves at once, also in a consumer; in a transaction of the default database, when that is committed, and never
+    when it is rolled back.
 
     Parameters:
+        group_name: the group.
         message: a text that is JSON already, or what is to be JSON.
 
     Raises:
         InvalidName, MessageTooLarge, LayerUnavailable: as `Group.send`.
-        TypeError: as `send_message`.
+        ValueError, TypeError: as `send_message`.
     """
-    Group(group_name).send(_frame(message), immediately=True)
+    if waits_for_commit(on_commit=True, immediately=False):
+        Group(group_name).send(_frame(message), on_commit=True)
+    else:
+        Group(group_name).send(_frame(message), immediately=True)
 
 
 async def asend_to_group(group_name: str, message: str | dict[str, Any]) -> None:
-    """Do as `send_to_group`."""
+    """Do as `send_to_group`, always at once: coroutines have no transactions."""
     await Group(group_name).asend(_frame(message), immediately=True)
 
 

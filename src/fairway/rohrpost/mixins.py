@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from fairway.rohrpost.encoder import TolerantJSONEncoder
 from fairway.rohrpost.message import build_message, send_to_group
@@ -66,7 +66,7 @@ class NotifyBase(_Base):
     ) -> None:
         told = self._prepared(message_type, updated_fields, data, always_send=always_send)
         if told:
-            on_transaction_commit(partial(_tell, *told))
+            _tell_on_commit(told, _database_of(self))
 
     def _prepared(
         self, message_type: str, updated_fields: Any = None, data: Any = None, *, always_send: bool = True
@@ -127,7 +127,7 @@ class NotifyOnDelete(NotifyBase):
         told = self._prepared("delete")
         result = super().delete(*args, **kwargs)
         if told:
-            on_transaction_commit(partial(_tell, *told))
+            _tell_on_commit(told, kwargs.get("using") or _database_of(self))
         return result
 
 
@@ -135,10 +135,23 @@ class NotifyOnChange(NotifyOnCreate, NotifyOnUpdate, NotifyOnDelete):
     """Tells of all three."""
 
 
+def _tell_on_commit(told: tuple[str, str], database: str | None) -> None:
+    tell = partial(_tell, *told)
+    if database in (None, DEFAULT_DB_ALIAS):
+        on_transaction_commit(tell)
+    else:
+        on_transaction_commit(tell, using=database)
+
+
 def _tell(group: str, text: str) -> None:
     send_to_group(group_name=group, message=text)
 
 
 def _is_new(instance: Any) -> bool:
+    """Say whether a save creates the object. What was deleted has a state of old, and no key any more."""
     state = getattr(instance, "_state", None)
-    return not instance.pk if state is None else bool(state.adding)
+    return not instance.pk if state is None else bool(state.adding) or instance.pk is None
+
+
+def _database_of(instance: Any) -> str | None:
+    return getattr(getattr(instance, "_state", None), "db", None)

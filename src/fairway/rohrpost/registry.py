@@ -7,7 +7,7 @@ Handler = Callable[..., Any]
 Function = TypeVar("Function", bound=Handler)
 
 HANDLERS: dict[str, Handler] = {}
-"""Type of message -> what handles it; called with `consumer`, `request` and, where it takes that, `data`."""
+"""Type of message -> what handles it; called with `consumer`, `request` and, where it has such a parameter, `data`."""
 
 
 def rohrpost_handler(name: str | Sequence[str] = "") -> Callable[[Function], Function]:
@@ -17,8 +17,12 @@ def rohrpost_handler(name: str | Sequence[str] = "") -> Callable[[Function], Fun
         name: the type, or several of them; the function's own name when there is none.
 
     Raises:
+        TypeError: it stands above a function without its parentheses.
         ValueError: a type has a handler already. Then none of the names is registered.
     """
+    if callable(name):
+        msg = f"rohrpost_handler needs parentheses: write @rohrpost_handler() above {_place(name)}"
+        raise TypeError(msg)
 
     def register(function: Function) -> Function:
         names = [name] if isinstance(name, str) else list(name)

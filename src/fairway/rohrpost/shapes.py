@@ -1,19 +1,20 @@
-"""What a handler takes: whether it is a coroutine, and which data it declares.
+"""Which data a handler takes.
 
 A handler with a parameter `data` gets the data of the request. If that has a type hint (a dataclass, a `TypedDict`, a
 `msgspec.Struct`, `list[int]`, ...), the data is checked and converted; a mismatch is an error of the client's.
 """
 
 import inspect
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 
-from fairway.consumers.calls import is_coroutine_function
-from fairway.rohrpost.registry import Handler
-
 _MISSING: Any = object()
+
+TOLD = 300
+"""Characters of a mismatch that are told: its description may repeat what the client sent."""
 
 
 class WrongData(ValueError):
@@ -21,54 +22,85 @@ class WrongData(ValueError):
 
 
 class Shape(NamedTuple):
-    """What is to be known of a handler before it is called."""
+    """The parameter `data` of a handler."""
 
-    is_coroutine: bool
-    takes_data: bool = False
-    has_default: bool = False
-    type: Any = Any
+    has_default: bool
+    type: Any
 
 
-def shape_of(handler: Handler) -> Shape:
-    """Return the shape of a handler; each is looked at once."""
-    try:
-        return _shape_of(handler)
-    except TypeError:  # it cannot be hashed
-        return _shape_of.__wrapped__(handler)
-
-
-def arguments_for(shape: Shape, request: dict[str, Any]) -> dict[str, Any]:
+def arguments_for(handler: Callable[..., Any], request: dict[str, Any]) -> dict[str, Any]:
     """Return what a handler is called with beside `consumer`.
 
     Raises:
         WrongData: the data is not of the type that the handler declares; the text says where, and what it expected.
+        NameError, TypeError: the handler's type hint cannot be understood.
     """
-    if not shape.takes_data:
+    shape = _shape_of(handler)
+    if shape is None:
         return {"request": request}
     data = request.get("data", _MISSING)
     if data is _MISSING:
         if shape.has_default:
             return {"request": request}
         data = None
-    if shape.type is not Any:
-        try:
-            data = msgspec.convert(data, shape.type)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise WrongData(f"Invalid data: {error}") from None
-    return {"request": request, "data": data}
+    return {"request": request, "data": _converted(data, shape)}
+
+
+def checked(handler: Callable[..., Any], data: Any) -> Any:
+    """Return data as the parameter `data` of a function declares it; as it is where that declares nothing.
+
+    Raises: as `arguments_for`.
+    """
+    shape = _shape_of(handler)
+    return data if shape is None else _converted(data, shape)
+
+
+def _converted(data: Any, shape: Shape) -> Any:
+    if shape.type is Any:
+        return data
+    try:
+        return msgspec.convert(data, shape.type)
+    except msgspec.ValidationError as error:
+        raise WrongData(f"Invalid data: {error}"[:TOLD]) from None
+
+
+def _shape_of(handler: Callable[..., Any]) -> Shape | None:
+    try:
+        return _known_shape_of(handler)
+    except TypeError:  # it cannot be hashed
+        return _known_shape_of.__wrapped__(handler)
 
 
 @lru_cache(maxsize=1024)
-def _shape_of(handler: Handler) -> Shape:
-    is_coroutine = is_coroutine_function(handler)
+def _known_shape_of(handler: Callable[..., Any]) -> Shape | None:
     try:
         parameter = inspect.signature(handler).parameters.get("data")
     except ValueError:  # a callable that is not Python's
-        parameter = None
+        return None
     if parameter is None:
-        return Shape(is_coroutine)
-    hint = Any
-    if parameter.annotation is not parameter.empty:
-        described = handler if inspect.isroutine(handler) else type(handler).__call__
-        hint = get_type_hints(described, include_extras=True)["data"]
-    return Shape(is_coroutine, takes_data=True, has_default=parameter.default is not parameter.empty, type=hint)
+        return None
+    hint = Any if parameter.annotation is parameter.empty else _resolved(parameter.annotation, handler)
+    return Shape(parameter.default is not parameter.empty, hint)
+
+
+def _resolved(annotation: Any, handler: Callable[..., Any]) -> Any:
+    """Return what an annotation stands for, where it may be a text.
+
+    It is looked at alone: those of the other parameters may name what is imported for type checkers only.
+    """
+
+    def stub() -> None: ...
+
+    stub.__annotations__ = {"data": annotation}
+    return get_type_hints(stub, _names_around(handler), include_extras=True)["data"]
+
+
+def _names_around(handler: Callable[..., Any]) -> dict[str, Any]:
+    """Return the global names of the module where a handler was written."""
+    function: Any = handler
+    while isinstance(function, partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    names: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    return names

@@ -28,7 +28,7 @@ class SyncRohrpostConsumer(RohrpostConnection):
         if message.channel_name == "websocket.receive" and cls.receive is SyncRohrpostConsumer.receive:
             found = read_frame(message.content.get("text"))
             vars(message)[_FOUND] = found  # so that it is read once
-            return isinstance(found, Call) and found.shape.is_coroutine
+            return isinstance(found, Call) and found.is_coroutine
         return super().runs_as_coroutine(message)
 
     def raw_connect(self, message: Message, **kwargs: Any) -> Any:
@@ -55,6 +55,10 @@ class SyncRohrpostConsumer(RohrpostConnection):
         if found is None or text_data != self.message.content.get("text"):
             found = read_frame(text_data)
         return ahandle(self, found) if self._is_coroutine else handle(self, found)
+
+    def raw_event(self, message: Message, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Call the handler of a typed group message with the event alone."""
+        return super().raw_event(message)
 
     def raw_disconnect(self, message: Message, **kwargs: Any) -> Any:  # noqa: ARG002
         """Call `disconnect` with the code. The server has taken the connection out of all its groups."""

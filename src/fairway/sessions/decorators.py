@@ -215,8 +215,8 @@ def http_session_of(message: Message) -> SessionBase | None:
     return open_http_session(key) if key else None
 
 
-def open_http_session(key: str) -> SessionBase:
-    """Return the store for a key in Django's session engine, not loaded."""
+def open_http_session(key: str | None) -> SessionBase:
+    """Return the store for a key in Django's session engine, not loaded; without a key an empty one."""
     return engine_module(settings.SESSION_ENGINE, "SESSION_ENGINE")(key)
 
 

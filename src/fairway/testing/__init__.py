@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fairway.testing.cases import ChannelTestCase, TransactionChannelTestCase
     from fairway.testing.client import Client
     from fairway.testing.live import ChannelLiveServerTestCase
+    from fairway.testing.rohrpost import RecordingConsumer
     from fairway.testing.routes import apply_routes
     from fairway.testing.websockets import HttpClient, WSClient
 
@@ -20,6 +21,7 @@ _HOMES = {
     "ChannelTestCase": "fairway.testing.cases",
     "Client": "fairway.testing.client",
     "HttpClient": "fairway.testing.websockets",
+    "RecordingConsumer": "fairway.testing.rohrpost",
     "TransactionChannelTestCase": "fairway.testing.cases",
     "WSClient": "fairway.testing.websockets",
     "apply_routes": "fairway.testing.routes",
@@ -30,6 +32,7 @@ __all__ = [
     "ChannelTestCase",
     "Client",
     "HttpClient",
+    "RecordingConsumer",
     "TransactionChannelTestCase",
     "WSClient",
     "apply_routes",

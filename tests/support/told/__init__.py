@@ -1,0 +1,1 @@
+"""An app whose models tell groups of themselves."""
