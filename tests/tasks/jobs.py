@@ -1,5 +1,8 @@
 """Tasks for the tests, at the top of a module as workers find them."""
 
+from django.db import transaction
+from django.utils import timezone
+
 from fairway.tasks.framework import TaskContext
 
 try:
@@ -48,6 +51,14 @@ def look(context, expected):
     assert isinstance(context, TaskContext)
     assert context.attempt == expected
     return context.task_result.id
+
+
+@task()
+def leave_open():
+    from fairway.tasks.models import TaskRecord
+
+    transaction.set_autocommit(False)
+    TaskRecord.objects.create(path="never.committed", enqueued_at=timezone.now())
 
 
 def plain_function():

@@ -41,8 +41,9 @@ def asking(project):
     """Coroutines ask the database in a thread of their own, which outlives the test and would keep its connection."""
 
     def close():
-        connections.close_all()
-        del connections["default"]
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            del connections[connection.alias]
 
     project.closes = sync_to_async(close)
     return project

@@ -5,7 +5,7 @@ import time
 from traceback import format_exception
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from fairway.tasks import claims
@@ -70,11 +70,13 @@ def write_end(record: TaskRecord) -> bool:
     Raises:
         OperationalError, InterfaceError: the database is still away after 13 seconds.
     """
+    connection = connections[record._state.db or DEFAULT_DB_ALIAS]  # noqa: SLF001  Django documents it
+    if not connection.in_atomic_block and connection.autocommit != connection.settings_dict["AUTOCOMMIT"]:
+        connection.close()  # the task has left a transaction open, in which nothing more would ever be committed
     for pause in PAUSES:
         try:
             return claims.end(record)
         except AWAY as error:
-            connection = connections[record._state.db or ""]  # noqa: SLF001  Django documents it
             if connection.in_atomic_block:
                 raise
             logger.warning(
