@@ -25,7 +25,7 @@ def postgres_server() -> Iterator[dict[str, object]]:
 @pytest.fixture
 def sqlite(tmp_path: Path, django_db_setup: None, django_db_blocker: Any) -> Iterator[Database]:
     """A SQLite file with the table."""
-    settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "d.sqlite3"), "OPTIONS": SQLITE}
+    settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "d.sqlite3"), "OPTIONS": {**SQLITE}}
     with django_db_blocker.unblock(), in_place(Database("sqlite", settings)) as database:
         yield database
 

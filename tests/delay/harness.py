@@ -2,7 +2,8 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -85,3 +86,10 @@ class Ears:
     def has_more(self) -> bool:
         """Whether anything else is there."""
         return self._reader.receive(0) is not None
+
+
+def in_thread(function: Callable[[], object]) -> threading.Thread:
+    """Run something beside the test."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread

@@ -14,7 +14,7 @@ from fairway.broker.effects import Send
 from fairway.delay.parsing import reply_channel_of
 from fairway.errors import ChannelFull
 from fairway.layers.codec import decode_message, encode_message
-from fairway.names import MAX_CHANNEL_LENGTH
+from fairway.names import MAX_CHANNEL_LENGTH, check_channel, check_not_reserved
 from fairway.scheduling import MAX_KEY_LENGTH
 
 if TYPE_CHECKING:
@@ -116,10 +116,14 @@ class DelayedMessage(models.Model):
         self.due_date = timezone.now() + timedelta(milliseconds=milliseconds)
 
     def effect(self) -> Send:
-        """Return what sends it: under an id of its own, so that a layer drops a repeat."""
-        return Send(
-            self.channel_name, bytes(self.body or b""), reply_channel=self.reply_channel, id=f"delayed.{self.name}"
-        )
+        """Return what sends it: under an id of its own, so that a layer drops a repeat.
+
+        Raises:
+            InvalidName: the row was made by hand, and its channel's name is none.
+        """
+        channel = check_not_reserved(check_channel(self.channel_name), "channel")
+        body = bytes(self.body or b"")
+        return Send(channel, body, reply_channel=self.reply_channel, id=f"delayed.{self.name}")
 
     def send(self, channel_layer: "Layer | None" = None, requeue_delay: int = 1000) -> None:
         """Send it now, and delete the row; when its channel is full, let it wait again.

@@ -59,8 +59,9 @@ class LateReport:
     def tell_rest(self) -> None:
         """Write the line, if there is anything to tell."""
         if self._count:
-            text = "%s left more than %g s after their time; the latest, to %r, %.1f s"
-            logger.warning(text, _messages(self._count), self._limits.late, self._channel, self._worst)
+            text = "%s left more than %g s after %s time; the latest, to %r, %.1f s"
+            whose = "its" if self._count == 1 else "their"
+            logger.warning(text, _messages(self._count), self._limits.late, whose, self._channel, self._worst)
             self._count, self._worst = 0, 0.0
 
 
