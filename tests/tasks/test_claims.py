@@ -85,7 +85,9 @@ def test_what_is_put_off_is_left_to_its_own_ticket(tasks):
     row = TaskRecord.objects.get()
     assert (row.status, row.attempts, row.worker_ids, row.started_at) == (Status.READY, 0, [], None)
     assert tasks.take_next("other") is None
-    assert tasks.wake(NOW + HOUR) is None
+    tasks.join_line(NOW + HOUR)
+    assert tasks.take_next("other") is None
+    assert tasks.adopt() is None
     again = tasks.take_again("mine")
     assert (again.status, again.attempts) == (Status.RUNNING, 1)
 
@@ -101,9 +103,9 @@ def test_what_is_put_off_after_its_worker_was_lost_keeps_what_was_before(tasks):
 def test_tasks_join_the_line_when_their_time_has_come(tasks):
     add("due", place=Place.ASIDE, wake_at=NOW - HOUR)
     add("later", place=Place.ASIDE, wake_at=NOW + HOUR)
-    assert tasks.wake(NOW) is None
+    tasks.join_line(NOW)
     assert names(tasks) == ["due"]
-    assert tasks.wake(NOW + HOUR) is None
+    tasks.join_line(NOW + HOUR)
     assert names(tasks) == ["later"]
 
 
@@ -111,10 +113,21 @@ def test_one_that_has_no_ticket_is_shown_to_one_alone(tasks):
     for name in ("a", "b"):
         add(name, has_ticket=False, wake_at=NOW)
     add("later", has_ticket=False, place=Place.ASIDE, wake_at=NOW + HOUR)
-    assert {tasks.wake(NOW).path, tasks.wake(NOW).path} == {"a", "b"}
-    assert tasks.wake(NOW) is None
-    assert tasks.wake(NOW + HOUR).path == "later"
+    assert {tasks.adopt().path, tasks.adopt().path} == {"a", "b"}
+    assert tasks.adopt() is None
+    tasks.join_line(NOW + HOUR)
+    assert tasks.adopt().path == "later"
+    assert tasks.adopt() is None
     assert sorted(names(tasks)) == ["a", "b", "later"]
+
+
+def test_one_loses_its_ticket_to_another(tasks):
+    tasks.lose_ticket()
+    add("a")
+    tasks.lose_ticket()
+    tasks.lose_ticket()
+    assert not TaskRecord.objects.get().has_ticket
+    assert tasks.adopt().path == "a"
 
 
 def test_the_name_of_a_claim_fits_whatever_the_id_of_the_message(database):

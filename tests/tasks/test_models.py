@@ -42,8 +42,9 @@ def crowd(database):
 
 def test_the_next_task_and_those_that_are_due_are_found_by_an_index(crowd):
     tasks = Claims("default", "default", "default")
-    waking = tasks._tasks.filter(status=Status.READY, wake_at__lte=timezone.now()).order_by("wake_at")
-    for query in (tasks._next, waking):
+    due = tasks._aside.filter(wake_at__lte=timezone.now())
+    lonely = tasks._line.filter(wake_at__isnull=False).order_by("wake_at")
+    for query in (tasks._next, due, lonely):
         plan = query[:1].explain()
         assert "fairway_tasks_" in plan
         assert "Sort" not in plan

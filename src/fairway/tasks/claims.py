@@ -32,7 +32,10 @@ class Claims:
     def __init__(self, database: str, backend: str, queue: str) -> None:
         self._database = database
         self._tasks = TaskRecord.objects.using(database).filter(backend=backend, queue=queue)
-        self._next = self._tasks.filter(status=Status.READY, place=Place.IN_LINE).order_by("-priority", "enqueued_at")
+        ready = self._tasks.filter(status=Status.READY)
+        self._aside = ready.filter(place=Place.ASIDE)
+        self._line = ready.filter(place=Place.IN_LINE)
+        self._next = self._line.order_by("-priority", "enqueued_at")
 
     def take_next(self, claim: str) -> TaskRecord | None:
         """Claim the task that comes first; None when there is none."""
@@ -56,23 +59,25 @@ class Claims:
         same = self._tasks.filter(status=record.status, claim=claim, attempts=record.attempts)
         return record if _begin(same, record, claim) else None
 
-    def wake(self, due_by: datetime) -> TaskRecord | None:
-        """See to tasks that are due by then: let those that have waited for their time join the order.
+    def join_line(self, due_by: datetime) -> None:
+        """Let tasks join the line that are due by then."""
+        due = self._aside.filter(wake_at__lte=due_by)
+        if due.exists():
+            due.filter(has_ticket=True).update(place=Place.IN_LINE, wake_at=None)
+            due.update(place=Place.IN_LINE)
 
-        Returns:
-            One that has no ticket, if there is any; it is taken to have one from now on, so the caller has to send it.
-        """
-        waking = self._tasks.filter(status=Status.READY, wake_at__lte=due_by)
-        first = waking.order_by("wake_at").first()
-        if first is None:
+    def adopt(self) -> TaskRecord | None:
+        """Return a task in line that has no ticket, if there is one. It is told to one alone, who has to send it."""
+        lonely = self._line.filter(wake_at__isnull=False).order_by("wake_at").first()
+        if lonely is None:
             return None
-        if first.place == Place.ASIDE:
-            waking.filter(place=Place.ASIDE, has_ticket=True).update(place=Place.IN_LINE, wake_at=None)
-            waking.filter(place=Place.ASIDE).update(place=Place.IN_LINE)
-        lonely = waking.filter(has_ticket=False).first()
-        if lonely is None or not waking.filter(pk=lonely.pk, has_ticket=False).update(has_ticket=True, wake_at=None):
-            return None
-        return lonely
+        has_lost = self._line.filter(pk=lonely.pk, wake_at__isnull=False)
+        return lonely if has_lost.update(has_ticket=True, wake_at=None) else None
+
+    def lose_ticket(self) -> None:
+        """Note that one of the tasks in line has lost its ticket to another task."""
+        pk = self._line.filter(wake_at__isnull=True).values_list("pk", flat=True)[:1]
+        self._line.filter(pk__in=list(pk)).update(has_ticket=False, wake_at=timezone.now())
 
 
 def claim_of(ticket: str) -> str:

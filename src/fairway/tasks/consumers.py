@@ -77,18 +77,27 @@ def _claim(message: Message, ticket: Ticket, backend: ChannelTaskBackend) -> Tas
         record = queue.take_again(claim)
         if record is not None:
             return record
-    lonely = queue.wake(due_by(ticket))
-    if lonely is not None:
-        _send_missing(lonely, backend)
-    return queue.take_next(claim)
+    queue.join_line(due_by(ticket))
+    _see_to_lonely(queue, backend)
+    record = queue.take_next(claim)
+    if record is not None and not record.has_ticket and not _send(ticket, backend):
+        queue.lose_ticket()  # the ticket here was that of another task
+    return record
 
 
-def _send_missing(record: TaskRecord, backend: ChannelTaskBackend) -> None:
-    """Send the ticket of a task that has none: there was no room for it, or the layer was away."""
+def _see_to_lonely(queue: claims.Claims, backend: ChannelTaskBackend) -> None:
+    """Send the ticket of one task that has none: there was no room for it, or the layer was away."""
+    lonely = queue.adopt()
+    if lonely is not None and not _send(Ticket(lonely.backend, lonely.queue), backend):
+        note_no_ticket(lonely)
+
+
+def _send(ticket: Ticket, backend: ChannelTaskBackend) -> bool:
     try:
-        send_ticket(backend.make_ticket(record.queue), backend.channel_layer)
+        send_ticket(backend.make_ticket(ticket.queue), backend.channel_layer)
     except BackendError:
-        note_no_ticket(record)
+        return False
+    return True
 
 
 def _give_up(message: Message, record: TaskRecord, error: Exception) -> None:

@@ -47,7 +47,7 @@ class TaskRecord(models.Model):
     has_ticket = models.BooleanField(default=True)
     """Whether its ticket was sent."""
     wake_at = models.DateTimeField(null=True)
-    """When whoever claims a task has to see to this one, too: it is due then, or has no ticket."""
+    """Aside: when it is due. In line: since when it has been waiting without a ticket."""
     claim = models.CharField(max_length=32, blank=True, default="")
     """Names the ticket that has claimed it."""
     attempts = models.PositiveIntegerField(default=0)
@@ -68,7 +68,7 @@ class TaskRecord(models.Model):
             models.Index(
                 fields=["backend", "queue", "status", "place", "-priority", "enqueued_at"], name="fairway_tasks_next"
             ),
-            models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
+            models.Index(fields=["backend", "queue", "status", "place", "wake_at"], name="fairway_tasks_wake"),
         ]
 
     def __str__(self) -> str:

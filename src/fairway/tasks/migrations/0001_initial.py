@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                         fields=["backend", "queue", "status", "place", "-priority", "enqueued_at"],
                         name="fairway_tasks_next",
                     ),
-                    models.Index(fields=["backend", "queue", "status", "wake_at"], name="fairway_tasks_wake"),
+                    models.Index(fields=["backend", "queue", "status", "place", "wake_at"], name="fairway_tasks_wake"),
                 ],
             },
         ),
