@@ -111,5 +111,6 @@ def test_a_stop_does_not_wait_for_a_database_for_ever(layer, sqlite, monkeypatch
             assert storing.wait(30)
             process.stop("SIGTERM")
             wait_until(lambda: results, "the end")
+        wait_until(lambda: not process._server.is_alive, "the thread, now that there is an answer")
     assert results == [False]
     assert "has not answered yet" in caplog.text

@@ -61,7 +61,7 @@ def test_what_is_due_is_sent_and_deleted(sender, ears):
 
 
 def test_a_batch_is_so_many_in_the_order_of_their_times(sender, ears):
-    for n, delay in enumerate((-1, -5, -5, -9)):
+    for n, delay in enumerate((-MINUTE, -5 * MINUTE, -5 * MINUTE, -9 * MINUTE)):
         keep(n, delay)
     assert [sender.send_due() for _ in range(3)] == [3, 1, 0]
     assert [ears.take()["n"] for _ in range(4)] == [3, 1, 2, 0]

@@ -48,11 +48,14 @@ def test_what_is_acknowledged_is_in_the_database(layer, serve):
     assert (row.channel_name, row.content, row.layer) == ("reports", {"n": 1}, "default")
 
 
-def test_messages_arrive_in_the_order_of_their_times(layer, serve, ears):
-    due = milliseconds_now() + 300
+def test_messages_arrive_in_the_order_of_their_times(layer, serve, ears, monkeypatch):
     serve()
+    due = milliseconds_now() + HOUR
     for n, later in ((3, 20), (1, 0), (2, 0), (4, 20)):
         ask(layer, n, due=due + later)
+    committed(layer, 4)
+    real = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(hours=2))
 
     assert [ears.take()["n"] for _ in range(4)] == [1, 2, 3, 4]
 
@@ -76,10 +79,9 @@ def test_what_left_late_is_reported(layer, serve, ears, caplog):
 
     serve()
 
-    wait_until(lambda: caplog.text, "the report")
-    assert caplog.messages == [
-        "3 delayed messages left more than 1 s after their time; the latest, to 'reports', 90.0 s"
-    ]
+    wait_until(lambda: caplog.messages, "the report")
+    [told] = caplog.messages
+    assert told.startswith("3 delayed messages left more than 1 s after their time; the latest, to 'reports', 90")
 
 
 def test_what_somebody_puts_into_the_table_is_found(serve, ears):
@@ -247,27 +249,25 @@ def test_a_key_names_one_message_on_its_channel(layer, serve, ears):
     assert [ears.take()["n"] for _ in range(2)] == [2, 4]
 
 
-def test_what_was_cancelled_does_not_come(layer, serve, ears):
+def test_what_was_cancelled_does_not_come(layer, serve):
     serve()
     now = time.time_ns()
-    ask(layer, 1, 200, key="daily", sent=now)
+    ask(layer, 1, HOUR, key="daily", sent=now)
     layer.send("asgi.delay", {"channel": "reports", "key": "daily", "sent": now + 1, "cancel": True})
-    ask(layer, 2, 250)
-
-    assert ears.take()["n"] == 2
-    assert not ears.has_more()
+    committed(layer, 2)
+    assert not DelayedMessage.objects.waiting().exists()
 
 
 def test_a_channel_says_it_in_one_line(layer, serve, ears):
     serve()
     channel = Channel("reports", channel_layer=layer)
     channel.send({"n": 1}, delay=timedelta(hours=1), key="daily")
-    channel.send({"n": 2}, at=timezone.now() + timedelta(milliseconds=300), key="daily")
-    channel.send({"n": 3}, delay=timedelta(milliseconds=300), key="weekly")
+    channel.send({"n": 2}, at=timezone.now() + timedelta(milliseconds=50), key="daily")
+    channel.send({"n": 3}, delay=timedelta(hours=1), key="weekly")
     channel.cancel("weekly")
-    channel.send({"n": 4}, delay=timedelta(milliseconds=400))
 
-    assert [ears.take()["n"] for _ in range(2)] == [2, 4]
+    assert ears.take() == {"n": 2}
+    wait_until(lambda: not DelayedMessage.objects.waiting().exists(), "the rows to go")
 
 
 def test_a_server_that_fails_says_so_and_ends(layer, serve, monkeypatch, caplog):
