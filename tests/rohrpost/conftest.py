@@ -1,5 +1,7 @@
 """Handlers that live as long as a test, and a socket that asks them."""
 
+from contextlib import ExitStack
+
 import pytest
 from django.urls import path
 
@@ -7,6 +9,7 @@ from fairway.rohrpost import handlers, subscriptions
 from fairway.rohrpost.registry import HANDLERS
 from fairway.rohrpost.subscriptions import SUBSCRIPTIONS
 from fairway.rohrpost.sync_consumer import SyncRohrpostConsumer
+from fairway.testing import WSClient, apply_routes
 from tests.rohrpost.harness import Socket
 
 __all__ = ["handlers", "subscriptions"]  # so that what they register is there before the first test
@@ -25,15 +28,15 @@ def registries():
 @pytest.fixture
 def connect(channel_layer):
     """Open a socket to a consumer."""
-    sockets = []
+    with ExitStack() as stack:
 
-    def open_socket(consumer=SyncRohrpostConsumer, url="/ws/rohrpost/", route="ws/rohrpost/"):
-        sockets.append(Socket([path(route, consumer)], url))
-        return sockets[-1]
+        def open_socket(consumer=SyncRohrpostConsumer, url="/", route="", client=None):
+            client = client or WSClient()
+            stack.enter_context(apply_routes([path(route, consumer)]))
+            client.connect(url)
+            return Socket(client)
 
-    yield open_socket
-    for socket in reversed(sockets):
-        socket.close()
+        yield open_socket
 
 
 @pytest.fixture

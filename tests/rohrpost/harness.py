@@ -1,29 +1,27 @@
 """A socket of a browser whose frames are requests."""
 
 import json
+from typing import Any
 
-from fairway.testing import WSClient, apply_routes
+from fairway.testing import Client, WSClient
 
 
 class Socket:
-    """Asks, and gives what was answered."""
+    """Asks, and gives what was answered.
 
-    def __init__(self, routing, url):
-        self._routes = apply_routes(routing)
-        self._routes.__enter__()
-        self.client = WSClient()
-        self.url = url
-        self.client.connect(url)
+    Parameters:
+        client: it has connected.
+    """
 
-    def close(self):
-        self._routes.__exit__(None, None, None)
+    def __init__(self, client: WSClient) -> None:
+        self.client = client
 
-    def frame(self, text):
+    def frame(self, text: str) -> list[Any]:
         """Send a text; return all that came."""
         self.client.send_and_consume("websocket.receive", text=text)
         return self.heard()
 
-    def ask(self, kind, data=..., message_id=1, **more):
+    def ask(self, kind: Any, data: Any = ..., message_id: Any = 1, **more: Any) -> Any:
         """Send a request; return the one answer."""
         request = {"type": kind, "id": message_id, **more}
         if data is not ...:
@@ -31,10 +29,14 @@ class Socket:
         (answer,) = self.frame(json.dumps(request))
         return answer
 
-    def heard(self):
+    def heard(self) -> list[Any]:
         """Return what came since the last time."""
         return list(iter(self.client.receive, None))
 
-    def lives(self):
+    def lives(self) -> bool:
         """Say whether the socket still answers."""
         return self.frame('{"type": "ping", "id": "alive"}') == [{"type": "pong", "id": "alive"}]
+
+    def raw(self) -> Any:
+        """Return the next message to the client as it is."""
+        return Client.receive(self.client)

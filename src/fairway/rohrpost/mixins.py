@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
+from fairway.names import check_group
 from fairway.rohrpost.encoder import TolerantJSONEncoder
 from fairway.rohrpost.message import build_message, send_to_group
 
@@ -71,8 +72,11 @@ class NotifyBase(_Base):
     def _prepared(
         self, message_type: str, updated_fields: Any = None, data: Any = None, *, always_send: bool = True
     ) -> tuple[str, str] | None:
-        """Return the group and what it is told, as JSON; None when it is told nothing."""
-        group = self._get_group_name(message_type=message_type)
+        """Return the group and what it is told, as JSON; None when it is told nothing.
+
+        What is wrong with either is raised here, where the transaction may still be rolled back.
+        """
+        group = check_group(self._get_group_name(message_type=message_type))
         if data is None:
             data = self._get_push_data(updated_fields=updated_fields, message_type=message_type)
         if updated_fields:
