@@ -7,6 +7,7 @@ import pytest
 
 from fairway.channel import Channel
 from fairway.conf import channel_layers
+from fairway.consumers import background
 from fairway.devserver.beside import make_none
 from fairway.devserver.child import DevChild, dev_worker_class
 from fairway.devserver.orders import Orders, digest_settings
@@ -142,6 +143,28 @@ def test_a_consumer_that_runs_on_is_told(hub, settings):
     assert began.wait(10)
     assert child.stop() is False
     end.set()
+    thread.join(5)
+
+
+def test_after_a_consumer_over_its_time_limit_the_work_goes_on(hub, settings):
+    end, attempts = threading.Event(), []
+
+    @background(time_limit=0.1)
+    def stuck_at_first(message):
+        attempts.append(message.attempt)
+        if message.attempt == 1:
+            end.wait(20)
+
+    settings.CHANNEL_LAYERS = {"default": layer("default") | {"ROUTING": [route("work", stuck_at_first)]}}
+    child = make_child(hub)
+    put_in_place(child)
+    thread = threading.Thread(target=child.work, args=[ViewConsumer()], daemon=True)
+    thread.start()
+    Channel("work").send({})
+    wait_until(lambda: attempts == [1, 2], "the second attempt", 20)
+    assert child.stop() is False
+    end.set()
+    wait_until(lambda: child._retired[0].has_ended)
     thread.join(5)
 
 

@@ -10,7 +10,7 @@ import threading
 from typing import ClassVar
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.application import application_for
+from fairway.application import DjangoApplication, application_for
 from fairway.conf import channel_layers
 from fairway.devserver import beside
 from fairway.devserver.config import GRACE
@@ -46,6 +46,8 @@ class DevChild:
         self._notifier = Notifier()
         self._lock = threading.Lock()
         self._process: WorkerProcess | None = None
+        self._retired: list[WorkerProcess] = []
+        """Those that hold a consumer over its time limit, which nobody can end."""
         self._is_stopping = False
         self._ended = threading.Event()
 
@@ -69,17 +71,32 @@ class DevChild:
         """
         aliases = dict.fromkeys([DEFAULT_CHANNEL_LAYER, *channel_layers])
         applications = [application_for(alias, http_consumer=http_consumer) for alias in aliases]
-        workers = [Worker(one.layer, one, threads=self.threads, limits=LIMITS) for one in applications]
-        with self._lock:
-            if self._is_stopping:
-                return
-            self._process = WorkerProcess(workers, LIMITS, self._notifier, worker_ready.send)
+        workers = self._make_workers(applications)
+        process = self._next_process(workers)
+        if process is None:
+            return
         worker_process_ready.send(workers[0])
         try:
             with beside.running(self._make_beside):
-                self._process.run()
+                process.run()
+                # Elsewhere the whole process is replaced. Here it would be missed until a file changes.
+                while not process.has_ended and (following := self._next_process(self._make_workers(applications))):
+                    self._retired.append(process)
+                    process = following
+                    process.run()
         finally:
             self._ended.set()
+
+    def _make_workers(self, applications: list[DjangoApplication]) -> list[Worker]:
+        return [Worker(one.layer, one, threads=self.threads, limits=LIMITS) for one in applications]
+
+    def _next_process(self, workers: list[Worker]) -> WorkerProcess | None:
+        """Return what runs these workers, None when everything stops."""
+        with self._lock:
+            if self._is_stopping:
+                return None
+            self._process = process = WorkerProcess(workers, LIMITS, self._notifier, worker_ready.send)
+        return process
 
     def stop(self) -> bool:
         """Stop the work: what runs may finish within the grace, and the rest is delivered again.
@@ -104,7 +121,7 @@ class DevChild:
             return True
         process.stop("runserver ends this process")
         self._ended.wait(STOP_WAIT)
-        return process.has_ended
+        return all(each.has_ended for each in (process, *self._retired))
 
 
 class DevWorker:
