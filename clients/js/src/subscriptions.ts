@@ -28,6 +28,11 @@ interface Subscription {
   asking: AbortController;
 }
 
+// The order of the keys means nothing.
+function keyOf(group: GroupObject): string {
+  return JSON.stringify(Object.entries(group).sort());
+}
+
 export class Subscriptions {
   #requests: Requests;
   #failed: (error: unknown) => void;
@@ -42,7 +47,7 @@ export class Subscriptions {
 
   /** Listen to a group. Returns, once the server has agreed, what ends it. */
   async add(group: GroupObject, handler: Handler<Push>): Promise<() => Promise<void>> {
-    const subscription = this.#byGroup.get(JSON.stringify(group)) ?? this.#begin(group);
+    const subscription = this.#byGroup.get(keyOf(group)) ?? this.#begin(group);
     const listener = { handler };
     subscription.listeners.add(listener);
     await subscription.ready;
@@ -68,7 +73,7 @@ export class Subscriptions {
     const listeners = new Set<{ handler: Handler<Push> }>();
     const asking = new AbortController();
     const subscription = { group, name: "", listeners, ready: Promise.resolve(), isAgreed: false, asking };
-    this.#byGroup.set(JSON.stringify(group), subscription);
+    this.#byGroup.set(keyOf(group), subscription);
     subscription.ready = this.#ask(subscription).catch((error) => {
       this.#forget(subscription);
       throw error;
@@ -105,8 +110,8 @@ export class Subscriptions {
   async #end(subscription: Subscription): Promise<void> {
     if (!this.#forget(subscription)) return;
     subscription.asking.abort();
-    // Without a connection there is nothing to leave, and what another subscription still wants is not left.
-    if (!this.#requests.isOpen || this.#byName.has(subscription.name)) return;
+    // Without a connection there is nothing to leave.
+    if (!this.#requests.isOpen) return;
     try {
       await this.#requests.request("unsubscribe", subscription.group);
     } catch (error) {
@@ -116,7 +121,7 @@ export class Subscriptions {
 
   // Returns whether it was known; another may have taken its place.
   #forget(subscription: Subscription): boolean {
-    const key = JSON.stringify(subscription.group);
+    const key = keyOf(subscription.group);
     this.#unname(subscription);
     return this.#byGroup.get(key) === subscription && this.#byGroup.delete(key);
   }
