@@ -1,5 +1,8 @@
 """Tasks for the tests, at the top of a module as workers find them."""
 
+import os
+import signal
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -51,6 +54,19 @@ def look(context, expected):
     assert isinstance(context, TaskContext)
     assert context.attempt == expected
     return context.task_result.id
+
+
+@task(takes_context=True)
+def kill_worker(context, times):
+    """Cost so many workers their lives, and then return."""
+    if context.attempt <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return context.attempt
+
+
+@task()
+def enqueue_more(count):
+    return [note.enqueue(number).id for number in range(count)]
 
 
 @task()

@@ -1,0 +1,85 @@
+"""Workers that are programs of their own, and die while they run tasks."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fairway.tasks.models import Status, TaskRecord
+from tests.support.hubs import HubThread
+from tests.support.processes import ROOT, running
+from tests.support.waiting import wait_until
+from tests.tasks import jobs
+from tests.tasks.conftest import TASKS
+
+# The programs start in a second or two, on a busy machine in ten times that.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+WAIT = 90
+
+
+@pytest.fixture
+def workers(database, settings):
+    """Three workers that are replaced when they die, and a layer to reach them."""
+    with tempfile.TemporaryDirectory(prefix="office-") as folder:
+        path = str(Path(folder) / "hub.sock")
+        hub = HubThread(path)
+        settings.TASKS = TASKS
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.LocalLayer", "CONFIG": {"path": path}}}
+        env = {
+            "DJANGO_SETTINGS_MODULE": "tests.tasks.office",
+            "OFFICE_DATABASE": json.dumps(database),
+            "OFFICE_HUB": path,
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "django", "runworker", "--processes=3", "--threads=2"]
+        try:
+            with running(command, env=env) as program:
+                wait_until(lambda: program.output().count("channels: ") >= 3, "three workers", WAIT)
+                yield hub
+        finally:
+            settings.CHANNEL_LAYERS = {}
+            hub.stop()
+
+
+def ended(count):
+    """All of so many tasks have ended."""
+    rows = TaskRecord.objects.filter(status__in=(Status.SUCCESSFUL, Status.FAILED))
+    wait_until(lambda: rows.count() >= count, f"{count} tasks have ended", WAIT)
+
+
+def test_a_task_whose_worker_was_lost_is_run_again_by_another(workers):
+    result = jobs.kill_worker.enqueue(2)
+    ended(1)
+    result.refresh()
+    assert result.errors == []
+    assert result.return_value == 3
+    assert len(set(result.worker_ids)) == 3
+
+
+def test_a_task_that_costs_every_worker_its_life_fails_and_the_others_are_run(workers):
+    deadly = jobs.kill_worker.enqueue(99)
+    others = [jobs.note.enqueue(number) for number in range(10)]
+    ended(11)
+    deadly.refresh()
+    assert deadly.status == Status.FAILED
+    assert deadly.errors[0].exception_class_path == "fairway.errors.TaskLost"
+    for result in others:
+        result.refresh()
+        assert result.status == Status.SUCCESSFUL
+    assert workers.layer.dead_letters() == []
+
+
+def test_of_many_tasks_each_ends_although_workers_die(workers):
+    jobs.enqueue_more.enqueue(60)
+    kinds = [jobs.note, jobs.note_later, jobs.note.using(priority=5), jobs.note_later.using(queue_name="mail")]
+    for number in range(60):
+        kinds[number % 4].enqueue(number)
+        if number in (10, 30, 50):
+            jobs.kill_worker.enqueue(1)
+    ended(124)
+    assert TaskRecord.objects.count() == 124
+    assert not TaskRecord.objects.exclude(status=Status.SUCCESSFUL).exists()
+    assert workers.layer.dead_letters() == []
