@@ -2,6 +2,7 @@
 # ruff: noqa: DJ008  nobody looks at them
 
 import uuid
+from typing import Any
 
 from django.db import models
 
@@ -47,25 +48,24 @@ class NamedByAttribute(NotifyOnChange, Titled):
 class NamedByMethod(NotifyOnChange, Titled):
     group_name = "not this"
 
-    def get_group_name(self, message_type):
+    def get_group_name(self, message_type: str) -> str:
         return f"{message_type}-of-{self.title}"
 
 
 class WithData(NotifyOnChange, Titled):
     rohrpost_always_send = False
-    serializer_class = None
 
-    def get_push_notification_data(self, updated_fields, message_type):
+    def get_push_notification_data(self, updated_fields: Any, message_type: str) -> dict[str, Any]:
         return {"title": self.title, "why": message_type}
 
 
 class WithList(NotifyOnChange, Titled):
-    def get_push_notification_data(self, updated_fields, message_type):
+    def get_push_notification_data(self, updated_fields: Any, message_type: str) -> list[str]:
         return [self.title]
 
 
 class Serializer:
-    def __init__(self, instance):
+    def __init__(self, instance: Any) -> None:
         self.data = {"serialized": instance.title}
 
 
@@ -78,5 +78,5 @@ class Dated(NotifyOnChange, models.Model):
 
     moment = models.DateTimeField(auto_now=True)
 
-    def get_push_notification_data(self, updated_fields, message_type):
+    def get_push_notification_data(self, updated_fields: Any, message_type: str) -> dict[str, Any]:
         return {"moment": self.moment}
