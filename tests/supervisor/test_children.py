@@ -11,7 +11,7 @@ import pytest
 from fairway.errors import StartFailed
 from fairway.supervisor import children
 from fairway.supervisor.children import Child, start_all, stop_all
-from tests.supervisor.support import recipe
+from tests.supervisor.support import WAIT, recipe
 from tests.support.waiting import await_until
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
@@ -83,6 +83,18 @@ async def test_one_that_does_not_start_tells_its_last_lines():
     with pytest.raises(StartFailed, match=r"its last lines:\n    SyntaxError: nonsense"):
         await asyncio.wait_for(child.wait_ready(), 20)
     await child.stop()
+
+
+async def test_until_it_is_tried_again_its_status_is_its_last_line(tmp_path):
+    well = tmp_path / "well"
+    child = Child(recipe(f"os.path.exists({str(well)!r}) or sys.exit('no table, ' + 'x' * 300)" + WAIT))
+    child.start()
+    async with asyncio.timeout(30):
+        await await_until(lambda: child.report()["status"] == ("no table, " + "x" * 300)[:200], "the reason")
+        well.touch()
+        await await_until(lambda: child.state == "ready", "a life")
+        assert child.report()["status"] == ""
+        await child.stop()
 
 
 async def test_one_that_is_not_ready_in_time_is_killed():

@@ -211,6 +211,7 @@ def test_a_delay_server_that_does_not_start_keeps_nobody_waiting(project):
         assert project.status()["ready"] is False
         shown = project.fairway("status", "--layer", project.url)
         assert (shown.returncode, "NOT READY" in shown.stdout) == (1, True)
+        wait_until(lambda: "CommandError" in project.status()["delay_servers"][0]["status"], "the reason in the status")
         project.deploy("echo code")
         wait_until(lambda: project.status()["ready"], "the delay server", 20)
 

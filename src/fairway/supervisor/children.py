@@ -24,6 +24,9 @@ HEALTHY = 30.0
 SHORTEST_LIFE = 1.0
 """A child that retires earlier than that is followed only after a pause."""
 
+LAST_WORDS = 200
+"""Characters of the last line of a child that did not start, for a status."""
+
 SAY_EVERY = 5.0
 """Seconds between two lines that tell what a stop waits for."""
 
@@ -116,8 +119,14 @@ class Child:
             "state": self._state,
             "restarts": self.restarts,
             "uptime": time.monotonic() - self._began if process else 0.0,
-            "status": process.status if process else "",
+            "status": self._describe(process) if process else "",
         }
+
+    def _describe(self, process: ChildProcess) -> str:
+        """Return what it says that it does; while it waits for another try after one that failed, its last words."""
+        if self._state == "pausing" and not process.ready.is_set() and process.tail:
+            return process.tail[-1][:LAST_WORDS]
+        return process.status
 
     # --- a life after the other --------------------------------------------------------------------------------------
 
