@@ -1,12 +1,13 @@
 """The pages about work in the background: their code runs, and their tables tell what is there."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.core import mail
+from django.test import TestCase
 
 from fairway import channel_layers, route
 from fairway.consumers import Retry
@@ -28,17 +29,20 @@ def page(settings):
 
 @pytest.mark.django_db
 def test_the_view_and_its_consumer(page, rf):
-    user = User.objects.create_user("ada", email="ada@example.com")
+    asked = []
+    page["urlopen"] = lambda url, timeout: nullcontext(asked.append(url))
     client = Client()
     client.join_group("staff")
-    routing = [route("invitations", page["send_invitation"]), route("rename", page["rename"])]
-    with apply_routes(routing):
+    with apply_routes([route("new-users", page["tell_others"]), route("rename", page["rename"])]):
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            assert page["sign_up"](rf.post("/", {"name": "ada"})).status_code == 201
+        client.consume("new-users")
+        user = User.objects.get()
+        assert asked == [f"https://crm.example.com/hello/{user.pk}"]
+        assert client.receive() == {"text": "ada has signed up"}
         client.send_and_consume("rename", {"user": user.pk, "name": "Ada"})
-        client.consume("invitations")
-    assert [message.to for message in mail.outbox] == [["ada@example.com"]]
-    assert client.receive() == {"text": "ada is invited"}
+        client.consume("new-users")
     assert User.objects.get().first_name == "Ada"
-    assert page["invite"](rf.get("/", {"user": user.pk})).status_code == 202
 
 
 def test_what_the_others_say(page):
@@ -52,7 +56,7 @@ def test_what_the_others_say(page):
 
 
 def test_the_pauses_are_those_of_the_page(page):
-    assert [retry_of(page["send_invitation"]).pause_after(retries) for retries in range(5)] == [1, 2, 4, 8, 16]
+    assert [retry_of(page["tell_others"]).pause_after(retries) for retries in range(5)] == [1, 2, 4, 8, 16]
 
 
 def test_the_test_passes(page):
