@@ -171,6 +171,12 @@ def test_a_project_without_users_has_none(look, connect, monkeypatch):
         assert look(socket, lambda consumer, name=name: hasattr(consumer, name)) is False
 
 
+def test_a_consumer_may_do_without_users(look, connect):
+    socket = connect(SyncRohrpostConsumer.as_asgi(http_user=False))
+    assert look(socket, lambda consumer: hasattr(consumer, "user") or hasattr(consumer, "session")) is False
+    assert look(socket, lambda consumer: "user" in consumer.scope) is False
+
+
 def test_whether_there_are_users_is_known_by_the_apps():
     assert connection._has_users() is True
     connection._has_users.cache_clear()

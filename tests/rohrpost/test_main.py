@@ -364,11 +364,16 @@ async def test_how_its_consumer_ends_is_for_a_handler_to_decide():
     def later(consumer, request):
         raise ConsumeLater
 
+    @rohrpost_handler("much later")
+    async def much_later(consumer, request):
+        raise ConsumeLater
+
     consumer = RecordingConsumer()
     with pytest.raises(ConsumeLater):
         handle_rohrpost_message(consumer, '{"type": "later", "id": 1}')
-    with pytest.raises(ConsumeLater):
-        await ahandle_rohrpost_message(consumer, '{"type": "later", "id": 1}')
+    for kind in ("later", "much later"):
+        with pytest.raises(ConsumeLater):
+            await ahandle_rohrpost_message(consumer, f'{{"type": "{kind}", "id": 1}}')
     assert consumer.data == []
 
 

@@ -4,7 +4,7 @@ They stand before the model's base class. What is told is put together at once, 
 the transaction is committed; of one that is rolled back nobody hears.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,26 +65,19 @@ class NotifyBase(_Base):
         data: Any = None,
         always_send: bool = True,  # noqa: FBT001, FBT002  the name that subclasses know
     ) -> None:
-        told = self._prepared(message_type, updated_fields, data, always_send=always_send)
-        if told:
-            _tell_on_commit(told, _database_of(self))
+        if data is None:
+            data = self._get_push_data(updated_fields=updated_fields, message_type=message_type)
+        if always_send or not updated_fields or any(field in _keys(data) for field in updated_fields):
+            _tell_on_commit(self._prepared(message_type, data, updated_fields), _database_of(self))
 
-    def _prepared(
-        self, message_type: str, updated_fields: Any = None, data: Any = None, *, always_send: bool = True
-    ) -> tuple[str, str] | None:
-        """Return the group and what it is told, as JSON; None when it is told nothing.
+    def _prepared(self, message_type: str, data: Any, updated_fields: Any = None) -> tuple[str, str]:
+        """Return the group and what it is told, as JSON.
 
         What is wrong with either is raised here, where the transaction may still be rolled back.
         """
         group = check_group(self._get_group_name(message_type=message_type))
-        if data is None:
-            data = self._get_push_data(updated_fields=updated_fields, message_type=message_type)
-        if updated_fields:
-            keys = data if isinstance(data, Mapping) else ()
-            if not always_send and not any(field in keys for field in updated_fields):
-                return None
-            if isinstance(data, Mapping) and "updated_fields" not in data:
-                data = {**data, "updated_fields": list(updated_fields)}
+        if updated_fields and isinstance(data, Mapping) and "updated_fields" not in data:
+            data = {**data, "updated_fields": list(updated_fields)}
         news = {"type": self._get_message_type(message_type), "group": group, "object": data}
         message = build_message(handler="subscription-update", generate_id=True, data=news)
         return group, self.encoder().encode(message)
@@ -128,10 +121,10 @@ class NotifyOnDelete(NotifyBase):
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         """Delete, and tell."""
-        told = self._prepared("delete")
+        told = self._prepared("delete", self._get_push_data(message_type="delete"))
+        database = kwargs.get("using") or _database_of(self)
         result = super().delete(*args, **kwargs)
-        if told:
-            _tell_on_commit(told, kwargs.get("using") or _database_of(self))
+        _tell_on_commit(told, database)
         return result
 
 
@@ -149,6 +142,10 @@ def _tell_on_commit(told: tuple[str, str], database: str | None) -> None:
 
 def _tell(group: str, text: str) -> None:
     send_to_group(group_name=group, message=text)
+
+
+def _keys(data: Any) -> Collection[Any]:
+    return data.keys() if isinstance(data, Mapping) else ()
 
 
 def _is_new(instance: Any) -> bool:
