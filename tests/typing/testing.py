@@ -1,5 +1,6 @@
 """Tests as a typed application writes them. mypy reads this file; nothing runs it."""
 
+from datetime import timedelta
 from typing import Any, assert_type
 
 from django.contrib.auth.models import User
@@ -38,6 +39,7 @@ class ChatTests(ChannelTestCase):
         assert_type(client.state, dict[str, Any])
         assert_type(client.get_consumer_by_channel("input"), Consumer | None)
         assert_type(self.get_next_message("input", require=True), Message | None)
+        assert_type(client.deliver_delayed(timedelta(days=1)), list[Message])
 
     @apply_routes([[route("input", consume)], [route("output", consume)]], aliases=["other"])
     async def test_socket(self) -> None:
@@ -50,6 +52,7 @@ class ChatTests(ChannelTestCase):
         await client.aconnect("/chat/?a=b", subprotocols=["chat"])
         await client.asend_and_consume("websocket.receive", text={"a": 1}, path="/chat/")
         assert_type(await client.areceive(json=False), Any)
+        assert_type(await client.adeliver_delayed(), list[Message])
         assert_type(client.accepted, dict[str, Any] | None)
         client.session["a"] = 1
         client.order = 5
