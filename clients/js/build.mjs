@@ -16,7 +16,7 @@ export const DIST = here("./dist/");
 
 const FILES = {
   "fairway.js": { entry: "src/index.ts", format: "esm" },
-  "fairway.browser.js": { entry: "src/index.ts", format: "iife", globalName: "Fairway" },
+  "fairway.browser.js": { entry: "src/index.browser.ts", format: "iife" },
   "compat.js": { entry: "src/compat.ts", format: "esm" },
   "compat.browser.js": { entry: "src/compat.browser.ts", format: "iife" },
 };
@@ -34,7 +34,7 @@ export async function built() {
       legalComments: "none",
       write: false,
     });
-    files[name] = `/*! Fairway's browser client, built from clients/js; MIT. */\n${outputFiles[0].text}`;
+    files[name] = `/*! Fairway, MIT; built from clients/js */\n${outputFiles[0].text}`;
   }
   return files;
 }

@@ -7,7 +7,7 @@ export default defineConfig({
     restoreMocks: true,
     coverage: {
       include: ["src/**"],
-      exclude: ["src/compat.browser.ts"],
+      exclude: ["src/*.browser.ts"],
       reporter: ["text"],
       thresholds: { branches: 95 },
     },

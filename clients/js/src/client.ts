@@ -27,8 +27,19 @@ export interface Events {
   push: Push;
 }
 
-/** The requests of an application, by type: what they send, and what they get. */
-export type Api = { [type: string]: { data?: unknown; answer?: unknown } };
+/** What a request sends, and what it gets. */
+export interface Exchange {
+  data?: unknown;
+  answer?: unknown;
+}
+
+/** The requests of an application by their types; without such a list, any type sends and gets anything. */
+export type Api = Record<string, Exchange>;
+
+type AnswerOf<E> = E extends { answer?: infer R } ? R : undefined;
+type ArgumentsOf<E> = E extends { data: infer D }
+  ? [data: D, options?: RequestOptions]
+  : [data?: E extends { data?: infer D } ? D : undefined, options?: RequestOptions];
 
 /** One stream of a demultiplexer. */
 export interface Stream<Received = unknown, Sent = unknown> {
@@ -41,7 +52,7 @@ export interface Stream<Received = unknown, Sent = unknown> {
 /** How long the server may be silent when there is reason to doubt that it is there. */
 const DOUBT = 5_000;
 
-export class Client<A extends Api = Api> extends Emitter<Events> {
+export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<Events> {
   #settings: Settings;
   #link: Link;
   #requests: Requests;
@@ -73,8 +84,8 @@ export class Client<A extends Api = Api> extends Emitter<Events> {
    * Rejects with `RequestFailed`, `TimedOut`, `ConnectionLost`, `ClientClosed`, `QueueFull`, `MessageTooLarge`, or the
    * reason of the signal.
    */
-  request<T extends keyof A & string>(type: T, data?: A[T]["data"], options?: RequestOptions): Promise<A[T]["answer"]> {
-    return this.#requests.request(type, data, options);
+  request<T extends keyof A & string>(type: T, ...[data, options]: ArgumentsOf<A[T]>): Promise<AnswerOf<A[T]>> {
+    return this.#requests.request(type, data, options) as Promise<AnswerOf<A[T]>>;
   }
 
   /**
@@ -201,6 +212,6 @@ export class Client<A extends Api = Api> extends Emitter<Events> {
  *
  * @param url a path of the page's own host, or an address with `ws:`, `wss:`, `http:` or `https:`.
  */
-export function connect<A extends Api = Api>(url: string | URL, options?: Options): Client<A> {
+export function connect<A extends Record<keyof A, Exchange> = Api>(url: string | URL, options?: Options): Client<A> {
   return new Client<A>(url, options);
 }

@@ -7,7 +7,7 @@
  *     ├── ConnectionLost    the connection broke before the answer came
  *     ├── ClientClosed      the client is closed, or the server has closed it for good
  *     ├── QueueFull         more waits than `maxQueue` or `maxInFlight` allow
- *     ├── MessageTooLarge   more characters than `maxMessage` allows
+ *     ├── MessageTooLarge   more bytes than `maxMessage` allows
  *     └── BadFrame          what the server sent makes no sense
  */
 

@@ -1,6 +1,6 @@
 /** The browser client of Fairway. */
 
-export { type Api, Client, connect, type Events, type Stream } from "./client.ts";
+export { type Api, Client, connect, type Events, type Exchange, type Stream } from "./client.ts";
 export { CLOSE_CODES, type Verdict } from "./closing.ts";
 export * from "./errors.ts";
 export type { Closing, Try } from "./link.ts";

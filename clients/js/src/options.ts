@@ -21,7 +21,7 @@ export interface Options {
   maxQueue?: number;
   /** So many requests wait for their answers, then `QueueFull`; 100,000. */
   maxInFlight?: number;
-  /** Characters of a message's data, then `MessageTooLarge`; 1,048,000, just below the server's own limit. */
+  /** Bytes of a message's data, then `MessageTooLarge`; 1,048,000, just below the server's own limit. */
   maxMessage?: number;
   /** Come back while the page is hidden, too. */
   background?: boolean;

@@ -32,6 +32,11 @@ interface Waiting {
 /** Takes the answer, or else why there is none. */
 type Settle = (answer: Frame | undefined, error?: unknown) => void;
 
+// They are only counted where they matter: no character has more than three bytes for each unit of its length.
+function bytesOf(text: string, limit: number): number {
+  return text.length * 3 > limit ? new TextEncoder().encode(text).length : 0;
+}
+
 export class Requests {
   #link: Link;
   #settings: Settings;
@@ -115,8 +120,8 @@ export class Requests {
 
   #put(id: string, waiting: Waiting): void {
     const { maxQueue, maxInFlight, maxMessage } = this.#settings;
-    const size = waiting.tail.length;
-    if (size > maxMessage) throw new MessageTooLarge(`${size} characters; maxMessage is ${maxMessage}`);
+    const size = bytesOf(waiting.tail, maxMessage);
+    if (size > maxMessage) throw new MessageTooLarge(`${size} bytes; maxMessage is ${maxMessage}`);
     if (this.#link.state === "closed") throw new ClientClosed("the client is closed");
     if (this.isOpen) {
       if (this.#inFlight.size >= maxInFlight) throw new QueueFull(`maxInFlight (${maxInFlight}) wait for answers`);

@@ -155,6 +155,7 @@ test("a message that would cost the connection is not sent", async () => {
   const large = await outcome(client.request("a", "x".repeat(100)));
   expect(large).toBeInstanceOf(MessageTooLarge);
   expect((large as Error).message).toContain("maxMessage is 100");
+  expect(await outcome(client.request("a", "ü".repeat(50)))).toBeInstanceOf(MessageTooLarge);
   const circle: unknown[] = [];
   circle.push(circle);
   expect(await outcome(client.request("a", circle))).toBeInstanceOf(TypeError);
