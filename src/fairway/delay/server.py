@@ -160,9 +160,11 @@ class DelayServer:
         if self._agenda.must_look(time.monotonic()):
             self._look()
         if self._agenda.is_due(timezone.now(), time.monotonic()):
-            if not self._sender.send_due():
-                self._agenda.hold(time.monotonic())
+            found = self._sender.send_due()
             self._look()
+            # What was due may have been cancelled meanwhile. If it has not, another server has locked it.
+            if not found and self._agenda.is_due(timezone.now(), time.monotonic()):
+                self._agenda.hold(time.monotonic())
         self._sender.late.tell(time.monotonic())
 
     def _look(self) -> None:
