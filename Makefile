@@ -89,7 +89,7 @@ soak: ## run the long counts, and look for new inputs (FAIRWAY_SOAK=1 is the sho
 
 bench: ## compare with the bare event loop, Channels 4 and WSGI servers, and write the tables
 	@$(SETUP) --group bench
-	@$(SYSTEM) redis-server wrk
+	@$(SYSTEM) postgresql redis-server wrk
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 docs: ## build the documentation in docs/_build; a warning is an error

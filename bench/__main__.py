@@ -29,7 +29,8 @@ from bench.runner import Runner
 OTHER_FILES = 400  # What is open beside the sockets to the contenders.
 OCCASIONS = "occasions"
 PROFILE_FILE = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
-PORTRAYED = (FairwayHub, FairwayJoined, FairwayRedis)
+WATCHED = (FairwayHub, FairwayJoined, FairwayRedis)  # To whom things happen once in a while.
+PORTRAYED = [kind for kind in CONTENDERS if issubclass(kind, FairwayHub)]
 PROFILED = ("rate-100", "http", "http-default")
 
 DESCRIPTION = """\
@@ -43,19 +44,24 @@ printed are medians over the rounds with their range.
            permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
   echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user, and one ORM
            query per message, and 100 sockets of which one is on a consumer that takes 200 ms (latency of the other 99).
+  rohrpost 1 and 100 sockets that send pings to fairway.rohrpost, with and without users, beside a JSON consumer that
+           echoes the same frames.
   rate     the echo with 100 sockets where servers and client share all cores: plain, with the slow consumer, and the
            JSON class with session user.
   http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.
   memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered, and over 15,000.
   crowd    fan-out to 15,000 sockets.
   message  through the Redis layer alone, from one process to another, beside both layers of channels_redis.
+  delay    messages for later through `manage.py rundelay`, on SQLite and on PostgreSQL: how late they are, and how many
+           are scheduled and delivered.
   servers-1, servers-2, servers-4  group sends to members on so many servers.
   occasions  how fast a killed worker's message runs again; how fast `fairway serve` is ready, and its memory then; how
            long group sends miss somebody after Redis has come back empty.
 
-CPU is user plus system time of all server-side processes, Redis included, from the operating system. But for rate,
-servers are pinned to one core and the client to another, where it spins (wrk does not). Every message is counted and a
-sample is compared; a lost, surplus or wrong one makes the round fail instead of being measured."""
+CPU is user plus system time of all server-side processes, Redis included, from the operating system; for delay, of the
+delay server and of its database. But for rate and delay, servers are pinned to one core and the client to another,
+where it spins (wrk does not). Every message is counted and a sample is compared; a lost, surplus or wrong one makes the
+round fail instead of being measured."""
 
 EPILOG = """\
 examples:
@@ -65,9 +71,9 @@ examples:
   python -m bench --profile                                   where the time of the hub goes, by room and function
   python -m bench --json bench.json --write-results           the full run (about 15 minutes), kept in RESULTS.md
 
-Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, and wrk for HTTP. What is
-missing is left out, aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that is named at the
-start, and stay there when something failed, which the exit status tells too."""
+Needs Linux, the packages of the dependency group "bench", redis-server for Channels 4, postgresql for delay, and wrk
+for HTTP. What is missing is left out, aloud. Listens and connects on 127.0.0.1 only. Server logs are in the folder that
+is named at the start, and stay there when something failed, which the exit status tells too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,8 +115,12 @@ def _run(options: argparse.Namespace) -> int:
     results = Runner(contenders, shapes, rounds, server_cores, all_cores, _say).run()
     if watched:
         with affinity(all_cores):
-            hub = [contender for contender in contenders if isinstance(contender, FairwayHub)]
-            results.occasions = [found for each in hub for found in watch_occasions(each, _say, quick=options.quick)]
+            results.occasions = [
+                found
+                for contender in contenders
+                if isinstance(contender, FairwayHub) and type(contender) in WATCHED
+                for found in watch_occasions(contender, _say, quick=options.quick)
+            ]
     report = Report(
         results=results,
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -256,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         "--profile",
         action="store_true",
         help="measure nothing; show with py-spy where the time of fairway-hub goes, or with --contenders that of "
-        "fairway-redis or fairway-joined",
+        "another one with a worker process",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round of every row there")
     parser.add_argument(

@@ -33,6 +33,7 @@ class Sample:
     memory: float = 0.0
     deflated: bool = False
     slices: list[float] = field(default_factory=list)
+    details: dict[str, float] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
@@ -71,7 +72,7 @@ class Exercise:
         self._latencies = array("d")
         self._sample = Sample(units=0)
         with ExitStack() as stack:
-            self._load = stack.enter_context(_load(shape, ports, cookie if shape.json else ""))
+            self._load = stack.enter_context(_load(shape, ports, cookie if shape.json or shape.requests else ""))
             with steady():
                 self._load.run(WARM_UP)
             accounts.settle()

@@ -22,6 +22,8 @@ JOINED_ECHO = 1.1
 REDIS_ECHO = 1.5
 GROUP_FACTOR = 10.0
 MESSAGE_SHARE = 0.5
+REQUEST_FACTOR = 1.5
+LATE_MS = 50
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def judge(results: Results) -> list[Verdict]:
         *_http(results),
         *_crowd(results),
         *_layer(results),
+        *_rohrpost(results),
+        *_delay(results),
         *_hosts(results),
         *_occasions(results),
         *_fanout(results),
@@ -98,6 +102,25 @@ def _layer(results: Results) -> Iterator[Verdict]:
     if row:
         goal = "Redis layer: a message of 10 MiB passes, and one above the limit raises MessageTooLarge"
         yield Verdict(goal, "it does not" if row.errors else "it does", not row.errors)
+
+
+def _rohrpost(results: Results) -> Iterator[Verdict]:
+    """What a ping costs, beside an echo of the same frame."""
+    for shape, ours in product(("rohrpost-1", "rohrpost-100"), ("rohrpost-hub", "rohrpost-user-hub")):
+        if ratio := results.ratio(shape, ours, "json-hub"):
+            goal = f"{ours}, {shape}: a ping costs at most {REQUEST_FACTOR:g} times the CPU of a bare JSON echo"
+            yield Verdict(goal, f"{ratio.median:.2f} times", ratio.median <= REQUEST_FACTOR)
+
+
+def _delay(results: Results) -> Iterator[Verdict]:
+    """How late messages are on an idle machine."""
+    for contender in ("delay-sqlite", "delay-postgres"):
+        if row := results.row("delay-late", contender):
+            p50, p99 = (
+                row.spread(value).median * 1e3 for value in (lambda sample: sample.p50, lambda sample: sample.p99)
+            )
+            goal = f"{contender}: messages that are due are less than {LATE_MS} ms late (p99)"
+            yield Verdict(goal, f"{p99:.1f} ms, p50 {p50:.1f} ms", p99 < LATE_MS)
 
 
 def _hosts(results: Results) -> Iterator[Verdict]:

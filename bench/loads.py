@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from bench import wire
 from bench.client import STALL_TIMEOUT, Connection, Poller
 from bench.errors import BenchError
-from bench.plan import VARIANTS, Shape, payloads
+from bench.payloads import payloads
+from bench.plan import VARIANTS, Shape
 
 SAMPLE_EVERY = 50  # Of the sockets of a fan-out, one in so many is read thoroughly; of an echo, ten times as many.
 READ_SIZE = 1 << 18
@@ -164,7 +165,11 @@ class Echo(Load):
     def __init__(self, shape: Shape, opened: list[Connection]) -> None:
         """Mark the slow sockets, which are the last."""
         super().__init__(shape, opened)
-        check: Callable[[int, bytes], None] = self._check_json if shape.json else self._check_text
+        check: Callable[[int, bytes], None] = self._check_text
+        if shape.requests:
+            check = self._check_answer
+        elif shape.json:
+            check = self._check_json
         for index, connection in enumerate(opened):
             connection.slow = index >= len(opened) - shape.slow_sockets
             if index % (SAMPLE_EVERY // 10) == 0:
@@ -179,6 +184,12 @@ class Echo(Load):
         reply = json.loads(text)
         if (reply.get("n"), reply.get("user"), reply.get("title")) != (number, "bench", f"Note {number}"):
             raise BenchError(f"answer {index} came back with wrong contents: {text[:120]!r}")
+
+    def _check_answer(self, index: int, text: bytes) -> None:
+        """Whether a request came back as it was, or as the answer to it."""
+        request, answer = json.loads(self.texts[index % VARIANTS]), json.loads(text)
+        if answer not in (request, {**request, "type": "pong"}):
+            raise BenchError(f"request {index} was answered with {text[:120]!r}")
 
     def run(self, seconds: float) -> Tally:
         """Start one exchange on every socket and keep each going until the time is over."""

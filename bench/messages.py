@@ -36,9 +36,11 @@ class End:
 
     def order(self, verb: str, channel: str = "", count: int = 0, size: int = 0) -> None:
         """Tell it what to do."""
-        print(
-            json.dumps({"verb": verb, "channel": channel, "count": count, "size": size}), file=self._lines, flush=True
-        )
+        self.tell(verb=verb, channel=channel, count=count, size=size)
+
+    def tell(self, **order: Any) -> None:
+        """Tell a process that takes other orders what to do."""
+        print(json.dumps(order), file=self._lines, flush=True)
 
     def answer(self) -> Any:
         """Wait until it has been done."""

@@ -1,27 +1,25 @@
 """What is measured: the shapes of load, as data.
 
 A shape names a family (one set of running servers serves a family), a kind of load, how many sockets take part and
-what they carry. Durations are per contender and round. All messages are text, because that is what browsers mostly
-exchange and what every contender must check as UTF-8.
+what they carry. Durations are per contender and round.
 """
 
 from __future__ import annotations
 
-import json
-import random
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal, get_args
 
 Family = Literal[
     "fanout",
     "echo",
+    "rohrpost",
     "rate",
     "http",
     "http-default",
     "memory",
     "crowd",
     "message",
+    "delay",
     "servers-1",
     "servers-2",
     "servers-4",
@@ -36,6 +34,8 @@ SPREAD = ("fairway-joined", "fairway-redis", "uvicorn", "uvicorn-core")
 DJANGO = ("fairway", "fairway-hub", "uvicorn", "daphne")
 VIEWS = ("fairway-hub", "gunicorn", "granian", "uvicorn", "daphne")
 CROWD = ("floor", "fairway-hub")
+REQUESTS = ("json-hub", "rohrpost-hub", "rohrpost-user-hub")
+DELAY = ("delay-sqlite", "delay-postgres")
 
 # More than a deflate window (32 KiB) holds of the 4 KiB messages, so that a compressor with context takeover does not
 # find the message of the turn before.
@@ -48,6 +48,11 @@ HUGE, TOO_LARGE = 10 * MIB, 16 * MIB  # Of messages through the layer: one that 
 SERVERS = "BENCH_SERVERS"  # How many servers there shall be; it is in the environment of what is started.
 VIEW_BODY = b"ok"  # What the view says.
 HOLD_SOCKET = "hold.sock"  # Where a worker that holds a message says so.
+LATER_SOCKET = "later.sock"  # Where a worker says what has come that was sent for later.
+LATER_CHANNEL = "bench.later"
+DELAY_SERVER, DATABASE = "delay server", "database"  # What processes of the family "delay" are called.
+CONSUMER = "BENCH_CONSUMER"  # Which consumer takes the requests of the family "rohrpost".
+POSTGRES = "BENCH_POSTGRES"  # The folder of a PostgreSQL; without it the database is an SQLite.
 SLOW_SECONDS = 0.2  # What the slow consumer takes for a message; the floor and the Django projects read it here.
 
 
@@ -72,6 +77,8 @@ class Shape:
     in_flight: int = 1
     deflate: bool = False
     json: bool = False
+    requests: bool = False  # What is sent are requests of rohrpost.
+    messages: int = 0  # Of messages for later: how many there are in a slice.
     slow_sockets: int = 0
     slow_path: str = "/slow/"
     refuses: bool = False  # A message above the limit is tried, too.
@@ -84,30 +91,36 @@ class Shape:
     @property
     def on_all_cores(self) -> bool:
         """Whether servers and client share all cores, and the client sleeps when it has nothing to do."""
-        return self.family == "rate"
+        return self.family in ON_ALL_CORES
 
     @property
     def slices(self) -> int:
         """Into how many slices a round is cut; the contenders take turns slice by slice. wrk knows whole seconds."""
-        return max(1, int(self.seconds)) if self.family in HTTP else 5
+        if self.family in HTTP:
+            return max(1, int(self.seconds))
+        return 5 if self.seconds else 3
 
     def quick(self) -> Shape:
         """Return a short form of this shape: the same load for a shorter time, and fewer idle sockets."""
         sockets = min(self.sockets, _QUICK_SOCKETS.get(self.family, self.sockets))
         title = self.title.replace(f"{self.sockets:,}", f"{sockets:,}")
-        return replace(self, title=title, seconds=min(self.seconds, 0.6), sockets=sockets)
+        seconds = self.seconds if self.family == "delay" else min(self.seconds, 0.6)
+        return replace(self, title=title, seconds=seconds, sockets=sockets)
 
 
 HTTP: tuple[Family, ...] = ("http", "http-default")
+ON_ALL_CORES: tuple[Family, ...] = ("rate", "delay")
 _UNITS: dict[Family, str] = {
     "fanout": "delivery",
     "echo": "echo",
+    "rohrpost": "answer",
     "rate": "echo",
     "http": "request",
     "http-default": "request",
     "memory": "connection",
     "crowd": "delivery",
     "message": "message",
+    "delay": "message",
     "servers-1": "delivery",
     "servers-2": "delivery",
     "servers-4": "delivery",
@@ -124,6 +137,19 @@ def environment(family: Family) -> dict[str, str]:
     """Return what the servers of a family have in their environment; the settings of the projects read it."""
     middleware = {"BENCH_MIDDLEWARE": "default"} if family == "http-default" else {}
     return {SERVERS: str(servers(family)), **middleware}
+
+
+def _pings(text: str, sockets: int) -> Shape:
+    return Shape(
+        key=f"rohrpost-{sockets}",
+        title=f"rohrpost: {text}, ping, {SMALL} B",
+        family="rohrpost",
+        path="/requests/",
+        sockets=sockets,
+        requests=True,
+        contenders=REQUESTS,
+        seconds=1.5,
+    )
 
 
 def _through_layer(name: str, text: str, size: int) -> Shape:
@@ -251,6 +277,8 @@ SHAPES: tuple[Shape, ...] = (
         slow_sockets=1,
         seconds=2.5,
     ),
+    _pings("1 socket", 1),
+    _pings("100 sockets", 100),
     Shape(
         key="rate-100",
         title="echo on all cores: 100 sockets, function, 100 B",
@@ -337,6 +365,26 @@ SHAPES: tuple[Shape, ...] = (
     _through_layer("1k", "1 KiB", KIB),
     _through_layer("64k", "64 KiB", 64 * KIB),
     _through_layer("10m", "10 MiB", HUGE),
+    Shape(
+        key="delay-late",
+        title="messages for later: how late 100 a second are",
+        family="delay",
+        path="",
+        sockets=0,
+        messages=60,
+        contenders=DELAY,
+        seconds=3.0,
+    ),
+    Shape(
+        key="delay-rate",
+        title="messages for later: 1,000 scheduled one after the other, which are then due at once",
+        family="delay",
+        path="",
+        sockets=0,
+        messages=1000,
+        contenders=DELAY,
+        seconds=0,
+    ),
     _group_send("servers-1", 1000),
     _group_send("servers-2", 100),
     _group_send("servers-2", 1000),
@@ -352,69 +400,3 @@ def paths(shape: Shape) -> list[str]:
     return [shape.path.format(group=f"g{index % shape.groups}") for index in range(fast)] + [
         shape.slow_path
     ] * shape.slow_sockets
-
-
-_WORDS = [
-    "harbour",
-    "tide",
-    "buoy",
-    "channel",
-    "pilot",
-    "keel",
-    "anchor",
-    "lantern",
-    "chart",
-    "mooring",
-    "current",
-    "signal",
-    "ferry",
-    "sound",
-    "strait",
-    "jetty",
-    "compass",
-    "rope",
-    "deck",
-    "sail",
-    "wind",
-    "water",
-    "north",
-    "south",
-    "east",
-    "west",
-    "light",
-    "tower",
-    "wave",
-    "shore",
-]
-
-
-def payloads(shape: Shape) -> list[bytes]:
-    """Return the messages of a shape: `VARIANTS` different texts of exactly its size, the same in every run."""
-    build = _json_text if shape.json or shape.size > SMALL else _plain_text
-    return [build(number, shape.size) for number in range(VARIANTS)]
-
-
-@cache
-def message_text(size: int) -> str:
-    """Return the text of a message through the layer."""
-    return _plain_text(size, size).decode("ascii")
-
-
-def _plain_text(number: int, size: int) -> bytes:
-    text = f"{number:08d} " + " ".join(random.Random(number).choices(_WORDS, k=size))
-    return text[:size].encode("ascii")
-
-
-def _json_text(number: int, size: int) -> bytes:
-    """Build what a chat sends: a JSON object with records in it, padded to the size inside a string."""
-    rng = random.Random(number)
-    content: dict[str, object] = {"n": number, "pad": ""}
-    if size > 2 * SMALL:
-        content["items"] = items = []
-        while len(json.dumps(content)) < size - 200:
-            items.append(
-                {"id": rng.randrange(10**9), "user": rng.choice(_WORDS), "text": " ".join(rng.choices(_WORDS, k=9))}
-            )
-    room = size - len(json.dumps(content))
-    content["pad"] = " ".join(rng.choices(_WORDS, k=room))[:room]
-    return json.dumps(content).encode("ascii")

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.plan import TOO_LARGE, message_text
+from bench.payloads import message_text
+from bench.plan import TOO_LARGE
 
 TIMEOUT = 20.0
 CAPACITY = 1_000

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.goals import judge
 from bench.plan import Shape
-from bench.results import Results, Row, Spread
+from bench.results import Results, Row
+from bench.tables import table
 
 RESULTS_FILE = Path(__file__).with_name("RESULTS.md")
 _BEGIN = re.compile(r"<!-- results: written by [^>]+ -->\n")
 _END = "<!-- end of results -->"
 
-_LOAD_HEADER = ("contender", "CPU µs per unit", "times floor", "per second", "p50 ms", "p99 ms", "client", "notes")
 _OCCASIONS_HEADER = ("what", "median", "range", "times tried", "notes")
-_MEMORY_HEADER = ("contender", "KiB per connection", "times floor", "notes")
 
 
 @dataclass
@@ -94,24 +93,25 @@ class Report:
             else f"{self.date}, `{self.command}`, one round",
             "; ".join(self.machine.values()),
             self.pinning,
-            *(
-                f"{key}: " + ", ".join(f"{name} {number}" for name, number in found.items())
-                for key, found in self.versions.items()
-            ),
+            *self._versions(),
             f"used by others meanwhile: {self.disturbance:.0%} of the machine",
             *(f"left out, {key}: {reason}" for key, reason in self.skipped.items()),
         ]
         return "\n".join(bullet + line for line in lines)
+
+    def _versions(self) -> Iterable[str]:
+        """Return what was measured in which version; a line for all contenders that have the same."""
+        keys: dict[str, list[str]] = {}
+        for key, found in self.versions.items():
+            keys.setdefault(", ".join(f"{name} {number}" for name, number in found.items()), []).append(key)
+        return (f"{', '.join(contenders)}: {text}" for text, contenders in keys.items())
 
     def _tables(self) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         by_shape: dict[Shape, list[Row]] = {}
         for row in self.results.rows:
             by_shape.setdefault(row.shape, []).append(row)
         for shape, rows in by_shape.items():
-            memory = shape.family == "memory"
-            cells = [self._memory_cells(row) if memory else self._load_cells(row) for row in rows]
-            title = shape.title if memory else f"{shape.title} (unit: one {shape.unit})"
-            yield title, _MEMORY_HEADER if memory else _LOAD_HEADER, cells
+            yield table(self.results, shape, rows)
 
     def _occasions(self) -> list[tuple[str, ...]]:
         rows = []
@@ -123,31 +123,6 @@ class Report:
                 extent = f"{min(occasion.values):.1f}-{max(occasion.values):.1f}"
             rows.append((occasion.title, found, extent, str(len(occasion.values)), notes))
         return rows
-
-    def _load_cells(self, row: Row) -> tuple[str, ...]:
-        notes = "; ".join(row.notes())
-        if not row.samples:
-            return (row.title, "failed", *[""] * 5, notes)
-        return (
-            row.title,
-            _with_range(row.cost, lambda value: f"{value * 1e6:.1f}"),
-            self._over_floor(row),
-            f"{row.spread(lambda sample: sample.rate).median:,.0f}",
-            f"{row.spread(lambda sample: sample.p50).median * 1e3:.2f}",
-            _with_range(row.spread(lambda sample: sample.p99), lambda value: f"{value * 1e3:.2f}"),
-            f"{row.spread(lambda sample: sample.client_load).median:.0%}",
-            notes,
-        )
-
-    def _memory_cells(self, row: Row) -> tuple[str, ...]:
-        notes = "; ".join(row.notes())
-        if not row.samples:
-            return (row.title, "failed", "", notes)
-        return row.title, _with_range(row.cost, lambda value: f"{value / 1024:.1f}"), self._over_floor(row), notes
-
-    def _over_floor(self, row: Row) -> str:
-        ratio = self.results.ratio(row.shape.key, row.contender, "floor")
-        return f"{ratio.median:.2f}" if ratio else ""
 
 
 def replace_section(path: Path, section: str) -> None:
@@ -162,12 +137,6 @@ def replace_section(path: Path, section: str) -> None:
 
 def _mark(*, met: bool) -> str:
     return "met" if met else "NOT MET"
-
-
-def _with_range(spread: Spread, show: Callable[[float], str]) -> str:
-    if spread.low == spread.high:
-        return show(spread.median)
-    return f"{show(spread.median)} ({show(spread.low)}-{show(spread.high)})"
 
 
 def _aligned(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from bench.contenders import Contender, Running
 from bench.errors import BenchError
 from bench.exercise import Exercise, Sample, measure_memory
+from bench.later import DelayExercise, delay_exercise
 from bench.messages import MessageExercise
-from bench.plan import FAMILIES, HTTP, Family, Shape, environment
+from bench.plan import DATABASE, DELAY_SERVER, FAMILIES, HTTP, ON_ALL_CORES, Family, Shape, environment
 from bench.processes import affinity
 from bench.results import Results, Row
 from bench.views import HttpExercise
+
+AnyExercise = Exercise | HttpExercise | MessageExercise | DelayExercise
 
 
 @dataclass
@@ -74,12 +77,12 @@ class Runner:
 
     def _cores(self, family: Family) -> set[int]:
         """Return the cores of the servers."""
-        return self.all_cores if family == "rate" else self.server_cores
+        return self.all_cores if family in ON_ALL_CORES else self.server_cores
 
     @contextmanager
     def _placed(self, family: Family) -> Iterator[None]:
         """Let the client use all cores where the servers do."""
-        with affinity(self.all_cores if family == "rate" else os.sched_getaffinity(0)):
+        with affinity(self.all_cores if family in ON_ALL_CORES else os.sched_getaffinity(0)):
             yield
 
     @contextmanager
@@ -109,7 +112,7 @@ class Runner:
 
     def _turns(self, number: int, shape: Shape, running: dict[str, Running | str]) -> None:
         """Drive the shape on all contenders in turns; whoever fails is out of this round of it."""
-        exercises: dict[str, Exercise | HttpExercise | MessageExercise] = {}
+        exercises: dict[str, AnyExercise] = {}
         contenders = self._order(number, [shape])
         try:
             for contender in contenders:
@@ -137,7 +140,7 @@ class Runner:
         row: Row,
         contender: Contender,
         running: dict[str, Running | str],
-        exercises: dict[str, Exercise | HttpExercise | MessageExercise] | None = None,
+        exercises: dict[str, AnyExercise] | None = None,
     ) -> Iterator[None]:
         """Turn what goes wrong for one contender into a note in its row; start it anew, its state is unknown."""
         try:
@@ -170,15 +173,18 @@ def _started(server: Running | str) -> Running:
     return server
 
 
-def _exercise(shape: Shape, server: Running) -> Exercise | HttpExercise | MessageExercise:
+def _exercise(shape: Shape, server: Running) -> AnyExercise:
     if shape.family == "message":
         return MessageExercise(shape, server.ends, server.accounts())
+    if shape.family == "delay" and server.arrivals:
+        parts = {name: server.accounts_of(name) for name in (DELAY_SERVER, DATABASE)}
+        return delay_exercise(shape, server.ends[0], server.arrivals, parts)
     if shape.family in HTTP:
         return HttpExercise(shape, server.port, server.accounts())
     return Exercise(shape, server.ports, server.accounts(), cookie=server.cookie)
 
 
-def _close(exercise: Exercise | HttpExercise | MessageExercise, key: str, say: Callable[[str], None]) -> None:
+def _close(exercise: AnyExercise, key: str, say: Callable[[str], None]) -> None:
     try:
         exercise.close()
     except (BenchError, OSError) as error:

@@ -2,9 +2,11 @@
 
 from bench.contenders.base import Contender, Running
 from bench.contenders.channels4 import ChannelsCore, ChannelsDaphne, ChannelsUvicorn
+from bench.contenders.delay import DelayPostgres, DelaySqlite
 from bench.contenders.fairway import Fairway, FairwayHub, FairwayJoined, FairwayRedis
 from bench.contenders.floor import Floor
 from bench.contenders.layers import CoreLayer, FairwayLayer, PubsubLayer
+from bench.contenders.requests import BareJson, Rohrpost, RohrpostUser
 from bench.contenders.wsgi import Granian, Gunicorn
 
 CONTENDERS: tuple[type[Contender], ...] = (
@@ -13,6 +15,9 @@ CONTENDERS: tuple[type[Contender], ...] = (
     FairwayHub,
     FairwayJoined,
     FairwayRedis,
+    BareJson,
+    Rohrpost,
+    RohrpostUser,
     Gunicorn,
     Granian,
     ChannelsUvicorn,
@@ -21,6 +26,8 @@ CONTENDERS: tuple[type[Contender], ...] = (
     FairwayLayer,
     CoreLayer,
     PubsubLayer,
+    DelaySqlite,
+    DelayPostgres,
 )
 
 __all__ = ["CONTENDERS", "Contender", "FairwayHub", "FairwayJoined", "FairwayRedis", "Running"]

@@ -36,7 +36,9 @@ class Running:
     processes: list[Process] = field(default_factory=list)
     cookie: str = ""
     ends: list[End] = field(default_factory=list)
-    """Of a layer alone: the sender and the receiver."""
+    """Of a layer alone: the sender and the receiver. Of a delay server: the scheduler."""
+    arrivals: socket.socket | None = None
+    """Of a delay server: where a worker says what has come."""
 
     @property
     def port(self) -> int:
@@ -46,6 +48,10 @@ class Running:
     def accounts(self) -> Accounts:
         """Account for the processes that exist now."""
         return Accounts(self.processes)
+
+    def accounts_of(self, name: str) -> Accounts:
+        """Account for one process and its descendants."""
+        return Accounts([process for process in self.processes if process.name.endswith(f" {name}")])
 
     def stop(self) -> None:
         """End all processes, the last one started first; go on with the others when one resists."""
@@ -59,6 +65,8 @@ class Running:
         for end in self.ends:
             end.close()
         self.ends.clear()
+        if self.arrivals:
+            self.arrivals.close()
         if errors:
             raise BenchError("could not end " + "; ".join(errors))
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from bench.contenders.base import DjangoContender, Running, free_port
@@ -17,8 +17,8 @@ from bench.contenders.redis import WithRedis
 
 class _Fairway(DjangoContender):
     app = "fairway"
-    modules = ("django", "fairway", "uvloop", "httptools", "websockets")
-    distributions = ("fairway", "Django", "uvloop", "httptools", "websockets")
+    modules: ClassVar[Sequence[str]] = ("django", "fairway", "uvloop", "httptools", "websockets")
+    distributions: ClassVar[Sequence[str]] = ("fairway", "Django", "uvloop", "httptools", "websockets")
 
 
 class Fairway(_Fairway):

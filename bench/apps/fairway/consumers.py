@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import cache
 from typing import Any
 
-from bench.plan import HOLD_SOCKET, SLOW_SECONDS
+from bench.plan import HOLD_SOCKET, LATER_SOCKET, SLOW_SECONDS
 from fairway import Group
 
 
@@ -51,3 +52,15 @@ def hold(message: Any) -> None:
     if message.attempt == 1:
         time.sleep(60)
     message.reply_channel.send({"text": message["text"]})
+
+
+def arrive(message: Any) -> None:
+    """Say when a message came that was sent for later."""
+    _arrivals().send(f"{message['number']} {time.time_ns()}".encode())
+
+
+@cache
+def _arrivals() -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.connect(os.path.join(os.environ["BENCH_FOLDER"], LATER_SOCKET))  # noqa: PTH118
+    return sock

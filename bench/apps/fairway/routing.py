@@ -2,6 +2,8 @@
 
 from bench.apps.fairway import consumers
 from bench.apps.fairway.notes import Names, Notes
+from bench.apps.fairway.requests import taker
+from bench.plan import LATER_CHANNEL
 from fairway import route, route_class
 
 FANOUT = r"^/fanout/(?P<group>[-\w]+)/$"
@@ -16,4 +18,6 @@ channel_routing = [
     route("websocket.receive", consumers.hold, path=r"^/hold/$"),
     route_class(Notes, path=r"^/notes/$"),
     route_class(Names, path=r"^/names/$"),
+    route_class(taker(), path=r"^/requests/$"),
+    route(LATER_CHANNEL, consumers.arrive),
 ]
