@@ -1,5 +1,6 @@
 """The delay server: what comes on `asgi.delay` is stored, acknowledged, and sent when it is due."""
 
+import contextlib
 import logging
 import time
 from datetime import timedelta
@@ -11,7 +12,7 @@ from django.utils import timezone
 from fairway import Channel
 from fairway.delay.models import DelayedMessage, milliseconds_now
 from fairway.delay.server import DelayServer
-from fairway.layers import LocalLayer
+from fairway.layers import LocalLayer, RedisLayer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import BrokerLimits, ChannelRule
 from tests.delay.harness import QUICK, Ears
@@ -268,6 +269,42 @@ def test_a_channel_says_it_in_one_line(layer, serve, ears):
 
     assert ears.take() == {"n": 2}
     wait_until(lambda: not DelayedMessage.objects.waiting().exists(), "the rows to go")
+
+
+def test_what_was_cancelled_holds_up_none_after_it(layer, serve, ears):
+    """A server wakes for it, and finds nothing; that is no sign that another server holds what is due."""
+    serve(others_pause=60)
+    now = time.time_ns()
+    ask(layer, 1, 200, key="daily", sent=now)
+    layer.send("asgi.delay", {"channel": "reports", "key": "daily", "sent": now + 1, "cancel": True})
+    ask(layer, 2, 500)
+
+    assert ears.take()["n"] == 2
+
+
+@pytest.mark.parametrize("kind", ["hub", "redis"])
+def test_each_kind_of_layer_carries_it(kind, sqlite, tmp_path, request):
+    """Requests in one burst, and what cannot be done among them."""
+    with contextlib.ExitStack() as stack:
+        if kind == "hub":
+            stack.enter_context(HubThread(tmp_path / "h"))
+            layer = LocalLayer(str(tmp_path / "h"))
+        else:
+            layer = RedisLayer(request.getfixturevalue("shared_redis").url)
+        stack.callback(layer.close)
+        server = DelayServer(layer, limits=QUICK)
+        server.start()
+        stack.callback(server.stop)
+        ears = Ears(layer, "reports")
+        for n in range(700):
+            ask(layer, n, delay=n % 350)  # two of them have no delay
+
+        assert sorted(ears.take()["n"] for _ in range(698)) == sorted({*range(700)} - {0, 350})
+        assert not ears.has_more()
+        reasons = [letter.reason for letter in wait_until(layer.dead_letters, "the dead letters")]
+        assert reasons == ["'delay' is 0; it must be a whole number of milliseconds, 1 or more"] * 2
+        wait_until(lambda: not DelayedMessage.objects.exists(), "the rows to go")
+        assert server.describe() == "working: 698 messages stored, 698 sent"
 
 
 def test_a_server_that_fails_says_so_and_ends(layer, serve, monkeypatch, caplog):
