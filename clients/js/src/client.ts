@@ -92,7 +92,7 @@ export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<E
    * Call `handler` with each change that the group is told of, on this connection and the next ones.
    *
    * Returns, once the server has agreed, a function that ends it. Rejects with `RequestFailed` if the server refuses.
-   * A refusal on a later connection is an `error` event, and ends the subscription.
+   * A refusal on a later connection is an `error` event with the `group`; the next one is asked again.
    */
   subscribe<Content = unknown>(group: GroupObject, handler: Handler<Push<Content>>): Promise<() => Promise<void>> {
     return this.#subscriptions.add(group, handler as Handler<Push>);
@@ -155,7 +155,7 @@ export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<E
       },
       reconnecting: (next) => void this.emit("reconnecting", next),
       moved: () => this.#tell(),
-      doubted: () => this.#probe(DOUBT),
+      doubted: () => void (this.#settings.heartbeat && this.#probe(DOUBT)),
       failed: (error) => this.#failed(error),
     };
   }

@@ -14,6 +14,8 @@
 /** The base of the client's own errors. */
 export class FairwayError extends Error {
   override name = "FairwayError";
+  /** The group whose listeners a new connection cannot serve, where it is that what failed. */
+  group?: Readonly<Record<string, unknown>>;
 }
 
 /** The server answered with an error, or told of one without being asked. */

@@ -55,8 +55,16 @@ export class Requests {
     return this.#link.state === "open";
   }
 
-  /** Send a request, now or when there is a connection. Returns the `data` of the answer. */
-  request(type: string, data?: unknown, options: RequestOptions = {}): Promise<unknown> {
+  /**
+   * Send a request, now or when there is a connection. Returns the `data` of the answer; `heard` gets it before the next
+   * frame is looked at.
+   */
+  request(
+    type: string,
+    data?: unknown,
+    options: RequestOptions = {},
+    heard?: (data: unknown) => void,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const { timeout = this.#settings.timeout, signal, idempotent } = options;
       signal?.throwIfAborted();
@@ -66,9 +74,10 @@ export class Requests {
       const settle: Settle = (answer, error) => {
         this.#deadlines.remove(id, deadline);
         signal?.removeEventListener("abort", aborted);
-        if (!answer) reject(error);
-        else if (answer.error == null) resolve(answer.data);
-        else reject(new RequestFailed(answer));
+        if (!answer) return reject(error);
+        if (answer.error != null) return reject(new RequestFailed(answer));
+        heard?.(answer.data);
+        resolve(answer.data);
       };
       const json = JSON.stringify(data);
       const tail = json === undefined ? "}" : `,"data":${json}}`;

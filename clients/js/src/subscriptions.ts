@@ -21,9 +21,9 @@ interface Subscription {
   name: string;
   // An object for each listener, since one function may listen twice.
   listeners: Set<{ handler: Handler<Push> }>;
-  /** Settled when the server has answered for the first time. */
+  /** Settled when the server has answered. */
   ready: Promise<void>;
-  /** Whether the server has agreed to it on some connection. */
+  /** Whether the server has agreed to it on some connection, and is not being asked. */
   isAgreed: boolean;
   asking: AbortController;
 }
@@ -49,10 +49,16 @@ export class Subscriptions {
   async add(group: GroupObject, handler: Handler<Push>): Promise<() => Promise<void>> {
     const subscription = this.#byGroup.get(keyOf(group)) ?? this.#begin(group);
     const listener = { handler };
-    subscription.listeners.add(listener);
-    await subscription.ready;
+    const { listeners } = subscription;
+    listeners.add(listener);
+    try {
+      await subscription.ready;
+    } catch (error) {
+      listeners.delete(listener);
+      throw error;
+    }
     return async () => {
-      if (subscription.listeners.delete(listener) && !subscription.listeners.size) await this.#end(subscription);
+      if (listeners.delete(listener) && !listeners.size) await this.#end(subscription);
     };
   }
 
@@ -81,25 +87,29 @@ export class Subscriptions {
     return subscription;
   }
 
-  async #askAgain(subscription: Subscription): Promise<void> {
+  #askAgain(subscription: Subscription): void {
     subscription.isAgreed = false;
-    try {
-      await this.#ask(subscription);
-    } catch (error) {
-      // Closed, and perhaps opened again later: then it is asked for once more.
-      subscription.isAgreed = error instanceof ClientClosed;
-      if (subscription.isAgreed || subscription.asking.signal.aborted) return;
-      this.#forget(subscription);
-      this.#failed(error);
-    }
+    subscription.ready = this.#ask(subscription);
+    subscription.ready.catch((error) => {
+      // The next connection is asked once more: it may have been the database that was away, and not the permission.
+      subscription.isAgreed = true;
+      if (error instanceof ClientClosed || subscription.asking.signal.aborted) return;
+      this.#failed(Object.assign(error, { group: subscription.group }));
+    });
   }
 
   async #ask(subscription: Subscription): Promise<void> {
     // The answer is waited for, however long the connection takes, and asking twice does no harm.
     const options = { timeout: Number.POSITIVE_INFINITY, idempotent: true, signal: subscription.asking.signal };
-    const answer = (await this.#requests.request("subscribe", subscription.group, options)) as Frame | undefined;
+    const agreed = (answer: unknown) => this.#agreed(subscription, answer as Frame | undefined);
+    const answer = await this.#requests.request("subscribe", subscription.group, options, agreed);
+    if (!subscription.isAgreed) throw new BadFrame(answer);
+  }
+
+  // At once, since the next frame may be a push already.
+  #agreed(subscription: Subscription, answer: Frame | undefined): void {
     const name = answer?.group;
-    if (typeof name !== "string") throw new BadFrame(answer);
+    if (typeof name !== "string") return;
     this.#unname(subscription);
     subscription.name = name;
     subscription.isAgreed = true;
@@ -108,7 +118,7 @@ export class Subscriptions {
   }
 
   async #end(subscription: Subscription): Promise<void> {
-    if (!this.#forget(subscription)) return;
+    this.#forget(subscription);
     subscription.asking.abort();
     // Without a connection there is nothing to leave.
     if (!this.#requests.isOpen) return;
@@ -119,11 +129,9 @@ export class Subscriptions {
     }
   }
 
-  // Returns whether it was known; another may have taken its place.
-  #forget(subscription: Subscription): boolean {
-    const key = keyOf(subscription.group);
+  #forget(subscription: Subscription): void {
+    this.#byGroup.delete(keyOf(subscription.group));
     this.#unname(subscription);
-    return this.#byGroup.get(key) === subscription && this.#byGroup.delete(key);
   }
 
   #unname(subscription: Subscription): void {

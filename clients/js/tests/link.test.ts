@@ -253,12 +253,19 @@ test("a closed client listens to the page no longer", async () => {
 
 test("an open connection is doubted when the browser comes online, and given up without an answer", async () => {
   const page = new Page();
-  const client = await opened({ heartbeat: 0 });
+  const client = await opened();
   page.goOnline();
   socket().answer("ping");
   await vi.advanceTimersByTimeAsync(6_000);
   expect(client.state).toBe("open");
-  page.goOnline();
+  page.show(true);
   await vi.advanceTimersByTimeAsync(5_100);
   expect(sockets[0]?.closedWith).toEqual([1000]);
+});
+
+test("without a heart nothing is doubted", async () => {
+  const page = new Page();
+  await opened({ heartbeat: 0 });
+  page.goOnline();
+  expect(socket().sent).toEqual([]);
 });

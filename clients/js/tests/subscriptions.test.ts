@@ -38,6 +38,16 @@ test("a push reaches those who listen to its group, and all who listen to pushes
   expect(told).toEqual([{ title: "Sail" }, ["board-7", "update"], ["board-8", "update"]]);
 });
 
+test("the push that comes right after the answer is heard", async () => {
+  const client = await opened();
+  const told: unknown[] = [];
+  const subscription = client.subscribe(BOARD, ({ object }) => told.push(object));
+  socket().answer("subscribe", { data: { group: "board-7" } });
+  socket().receive(push("board-7", 1));
+  await subscription;
+  expect(told).toEqual([1]);
+});
+
 test("several who listen to one group are one subscription, which ends with the last", async () => {
   const client = await opened();
   const told: string[] = [];
@@ -108,26 +118,37 @@ test("a new connection is told of all groups before all else", async () => {
   expect(told).toEqual(["new"]);
 });
 
-test("a refusal on a new connection is an error, and ends the subscription", async () => {
+test("a refusal on a new connection is an error that names the group, and the next one is asked again", async () => {
   const client = await opened();
-  const errors: unknown[] = [];
-  client.on("error", (error) => errors.push(error));
-  const end = await subscribed(client, BOARD, "board-7", () => {});
-  socket().lose();
-  await comeBack();
-  socket().answer("subscribe", { error: "not any more" });
-  await settled();
-  expect(errors.map(String)).toEqual(["RequestFailed: not any more"]);
-  socket().lose();
-  await comeBack();
-  expect(types()).toEqual([]);
-  await end();
-  expect(types()).toEqual([]);
-  const told: unknown[] = [];
+  const [errors, told]: [RequestFailed[], unknown[]] = [[], []];
+  client.on("error", (error) => errors.push(error as RequestFailed));
   await subscribed(client, BOARD, "board-7", (object) => told.push(object));
-  await end(); // the new one is none of its business
+  socket().lose();
+  await comeBack();
+  socket().answer("subscribe", { error: "the database is away" });
+  await settled();
+  expect(errors.map(({ message, group }) => [message, group])).toEqual([["the database is away", BOARD]]);
+  expect(await outcome(client.subscribe(BOARD, () => told.push("never")))).toBe(errors[0]);
+  socket().lose();
+  await comeBack();
+  expect(types()).toEqual(["subscribe"]);
+  socket().answer("subscribe", { data: { group: "board-7" } });
+  await settled();
   socket().receive(push("board-7", 1));
-  expect([types(), told]).toEqual([["subscribe"], [1]]);
+  expect([told, errors.length]).toEqual([[1], 1]);
+});
+
+test("what ended one subscription is none of the business of the next", async () => {
+  const client = await opened();
+  const told: unknown[] = [];
+  const end = await subscribed(client, BOARD, "board-7", () => {});
+  const ended = end();
+  socket().answer("unsubscribe");
+  await ended;
+  await subscribed(client, BOARD, "board-7", (object) => told.push(object));
+  await end();
+  socket().receive(push("board-7", 1));
+  expect([types(), told]).toEqual([["subscribe", "unsubscribe", "subscribe"], [1]]);
 });
 
 test("one that ends while the new connection is asked leaves without an error", async () => {
