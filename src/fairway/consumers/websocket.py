@@ -128,9 +128,12 @@ class WebsocketConsumer(BaseConsumer):
             group.add(message.reply_channel)
         return self.connect(message, **kwargs)
 
-    def connect(self, message: Message, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  for who overrides it
-        """Decide about the handshake. This accepts; an override has to accept, send or close by itself."""
-        message.reply_channel.send({"accept": True})
+    def connect(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  for who overrides it
+        """Decide about the handshake: `connect(message, **kwargs)`.
+
+        This accepts; an override has to accept, send or close by itself.
+        """
+        self.message.reply_channel.send({"accept": True})
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
         """Call `receive` with the text or the bytes of the frame.
@@ -159,8 +162,11 @@ class WebsocketConsumer(BaseConsumer):
             group.discard(message.reply_channel)
         return self.disconnect(message, **kwargs)
 
-    def disconnect(self, message: Message, *args: Any, **kwargs: Any) -> Any:
-        """Learn that the connection has ended, with `message["code"]`. This does nothing."""
+    def disconnect(self, *args: Any, **kwargs: Any) -> Any:
+        """Learn that the connection has ended: `disconnect(message, **kwargs)`, with `message["code"]`.
+
+        This does nothing.
+        """
 
     # --- groups ---
 

@@ -40,7 +40,7 @@ class SyncRohrpostConsumer(RohrpostConnection):
             group.add(message.reply_channel)
         return self.connect()
 
-    def connect(self) -> Any:  # type: ignore[override]
+    def connect(self) -> Any:
         """Decide about the handshake. This accepts; an override has to call `accept` or `close` by itself."""
         self.accept()
 
@@ -64,7 +64,7 @@ class SyncRohrpostConsumer(RohrpostConnection):
         """Call `disconnect` with the code. The server has taken the connection out of all its groups."""
         return self.disconnect(message.content.get("code"))
 
-    def disconnect(self, code: int | None = None) -> Any:  # type: ignore[override]
+    def disconnect(self, code: Any) -> Any:
         """Learn that the connection has ended. This does nothing: a connection that is gone is in no group."""
 
     def rohrpost_message(self, event: dict[str, Any], **_kwargs: Any) -> None:
