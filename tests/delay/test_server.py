@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import threading
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -12,6 +14,7 @@ from django.utils import timezone
 from fairway import Channel
 from fairway.delay.models import DelayedMessage, milliseconds_now
 from fairway.delay.server import DelayServer
+from fairway.delay.storing import store
 from fairway.layers import LocalLayer, RedisLayer
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import BrokerLimits, ChannelRule
@@ -152,6 +155,38 @@ def test_requests_are_held_while_the_database_is_away(layer, serve, ears, databa
     wait_until(lambda: DelayedMessage.objects.count() == 1, "the rows to go")
     told = [message.partition(" after")[0].partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["the database is away", "the database is back"]
+
+
+def test_an_error_of_the_driver_itself_is_one_of_the_database(layer, serve, ears, postgresql, monkeypatch, caplog):
+    """Django lets some through, such as that of a cursor that is closed while its connection breaks."""
+    errors = [psycopg.OperationalError("the connection is lost")]
+
+    def store_later(*arguments):
+        if errors:
+            raise errors.pop()
+        store(*arguments)
+
+    monkeypatch.setattr("fairway.delay.server.store", store_later)
+    serve()
+    ask(layer)
+    assert ears.take() == {"n": 1}
+    assert "the database is away, and messages wait until it is back: the connection is lost" in caplog.text
+
+
+def test_django_keeps_no_queries(serve, database, settings, monkeypatch):
+    """With DEBUG on it keeps thousands, each with the messages in it."""
+    settings.DEBUG = True
+    real, kept = timezone.now, []
+
+    def now():
+        if threading.current_thread().name == "fairway-delay":
+            kept.append(len(connection.queries_log))
+        return real()
+
+    monkeypatch.setattr(timezone, "now", now)
+    serve(look=0.001)
+    wait_until(lambda: len(kept) > 100, "many turns")
+    assert max(kept) < 10
 
 
 def test_what_is_held_at_a_stop_goes_to_the_next_server(layer, serve, ears, database, caplog):

@@ -15,6 +15,7 @@ from fairway.layers.codec import encode_message
 from tests.delay.harness import in_thread
 
 LIMITS = DelayLimits()
+HOUR = 3600 * 10**9
 NOW = time.time_ns() - 10_000_000_000
 """Some seconds ago, so that what was sent a moment later was sent in the past, too."""
 
@@ -72,9 +73,16 @@ def test_of_two_that_were_sent_at_once_the_last_to_come_holds(database):
 
 def test_what_came_from_a_clock_that_was_ahead_does_not_hold_for_ever(database):
     """A time that is still to come proves that a clock was set, so the order of arrival decides."""
-    store(request(1, "daily", time.time_ns() + 3600 * 10**9))
+    store(request(1, "daily", time.time_ns() + HOUR))
     store(request(2, "daily", NOW))
     assert contents() == [{"n": 2}]
+
+
+def test_one_clock_that_is_ahead_tells_what_was_sent_later_all_the_same(database):
+    ahead = time.time_ns() + HOUR
+    store(request(1, "daily", ahead + 1))
+    store(request(2, "daily", ahead))
+    assert contents() == [{"n": 1}]
 
 
 def test_a_cancellation_leaves_a_trace_for_a_while(database):

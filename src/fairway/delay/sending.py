@@ -22,7 +22,7 @@ from fairway.delay.limits import DelayLimits
 from fairway.delay.models import DelayedMessage, DelayedMessageQuerySet
 from fairway.delay.reports import NAMED, LateReport, Rhythm, tell_full
 from fairway.delay.storing import database
-from fairway.errors import ChannelFull, InvalidName, LayerUnavailable
+from fairway.errors import ChannelFull, LayerUnavailable, UsageError
 from fairway.layers.base import Layer
 
 logger = logging.getLogger("fairway.delay")
@@ -132,7 +132,7 @@ class Sender:
                 except ChannelFull:
                     self._leave_alone(row.channel_name)
                     outcome.full.add(row.channel_name)
-                except InvalidName as wrong:
+                except UsageError as wrong:
                     self._leave_alone(row.channel_name)
                     self._tell_wrong(row, wrong)
                 except LayerUnavailable as away:
@@ -156,7 +156,7 @@ class Sender:
         counts = due.values_list("channel_name").annotate(waiting=Count("id")).order_by("-waiting", "channel_name")
         tell_full(counts[:NAMED], len(channels))
 
-    def _tell_wrong(self, row: DelayedMessage, error: InvalidName) -> None:
+    def _tell_wrong(self, row: DelayedMessage, error: UsageError) -> None:
         if self._wrong_rhythm.is_time(time.monotonic()):
             text = "the delayed message with id %s cannot be sent, and stays in the table; correct it or delete it: %s"
             logger.error(text, row.pk, error)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, connections, reset_queries
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from fairway.delay.limits import DelayLimits
 from fairway.delay.models import milliseconds_now, moment
 from fairway.delay.parsing import Request, parse_request
 from fairway.delay.sending import Sender
-from fairway.delay.storing import store
+from fairway.delay.storing import database, store
 from fairway.errors import DeliveryLost, InvalidMessage, LayerUnavailable
 from fairway.layers.base import Layer, Reader
 from fairway.scheduling import DELAY_CHANNEL
@@ -112,7 +112,9 @@ class DelayServer:
         try:
             while not self._stopping.is_set():
                 try:
-                    self._turn()
+                    # A cursor that is closed while its connection breaks raises an error of the driver's own.
+                    with connections[database()].wrap_database_errors:
+                        self._turn()
                 except DatabaseFailure as error:
                     self._rest(self._database.begin(error))
                 except LayerUnavailable as error:
@@ -140,6 +142,7 @@ class DelayServer:
     def _turn(self) -> None:
         """Store what was held, send what is due, and wait for what comes, until something is due."""
         reader = self._reader = self._reader or self._layer.reader([DELAY_CHANNEL], self._limits.batch, 1)
+        reset_queries()  # which Django keeps where DEBUG is on
         self._store(reader)
         self._send()
         self._database.end()

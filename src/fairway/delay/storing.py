@@ -2,8 +2,8 @@
 
 A request that is stored twice is stored once, by its name. Under a key there is one row on a channel. It says when the
 request that made it was sent, and an older one changes nothing: with several servers, or after a death, an older one
-may well come last. When it was sent is what the sender's clock said; a time that is still to come proves that some
-clock is wrong or was set, and then the one that comes last holds.
+may well come last. When it was sent is what the sender's clock said. If the row's time is still to come, and that of
+the request is not, some clock is wrong or was set, and the one that comes last holds.
 
 A transaction begins by writing. On SQLite one that reads first cannot wait for another that writes.
 """
@@ -87,7 +87,9 @@ def _store_keyed(request: Request, alias: str, using: str, limits: DelayLimits) 
 
 def _replace(old: DelayedMessage, new: DelayedMessage) -> None:
     """Let a row hold what was sent later. It is locked."""
-    if new.sent < old.sent <= milliseconds_now() * 1_000_000:
+    now = milliseconds_now() * 1_000_000
+    clocks_differ = new.sent <= now < old.sent
+    if new.sent < old.sent and not clocks_differ:
         return
     for field in ("name", "due_date", "sent", "reply_channel", "body"):
         setattr(old, field, getattr(new, field))
