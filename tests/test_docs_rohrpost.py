@@ -111,25 +111,21 @@ def table():
     return conversation
 
 
-def test_the_how_to_works_when_pasted(tmp_path):
+def paste(folder, *more):
+    """Write the how-to's files into a folder, and some more; return how Python is started there."""
     files = re.findall(r"[Ii]n `(\S+\.py)`[^`]*(?:`WSClient`[^`]*)?```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
     assert [name for name, _ in files] == ["todo/models.py", "todo/handlers.py", "mysite/routing.py", "todo/tests.py"]
-    more = {
-        "todo/__init__.py": "",
-        "mysite/settings.py": SETTINGS,
-        "mysite/urls.py": "urlpatterns = []",
-        "run.py": SCRIPT,
-    }
-    for name, content in {**dict(files), **more}.items():
-        path = tmp_path / name
+    for name, content in [*files, ("mysite/settings.py", SETTINGS), ("todo/__init__.py", ""), *more]:
+        path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    env = {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT / 'src'}"}
-    command = [sys.executable, "run.py"]
-    conversation = json.dumps(table())
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, input=conversation, capture_output=True, text=True, check=False, timeout=60
-    )
+    env = {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": f"{folder}:{ROOT}:{ROOT / 'src'}"}
+    return {"args": [sys.executable, "run.py"], "cwd": folder, "env": env, "text": True}
+
+
+def test_the_how_to_works_when_pasted(tmp_path):
+    python = paste(tmp_path, ("mysite/urls.py", "urlpatterns = []"), ("run.py", SCRIPT))
+    done = subprocess.run(**python, input=json.dumps(table()), capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("worked\n")
     assert re.search(r"Ran 3 tests in .*\n\nOK", done.stderr)
