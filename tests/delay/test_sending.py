@@ -206,3 +206,12 @@ def test_rows_that_another_server_holds_are_let_be(postgresql, layer, ears):
         assert held.content == {"n": 1}
     assert ears.take() == {"n": 2}
     assert [row.content["n"] for row in DelayedMessage.objects.all()] == [1]
+
+
+def test_a_batch_that_takes_long_is_cut(layer, database, ears):
+    for n in range(3):
+        keep(n)
+    sender_to(layer, batch_time=-1).send_due()
+    assert DelayedMessage.objects.count() == 3
+    sender_to(layer).send_due()
+    assert [ears.take()["n"] for _ in range(3)] == [0, 1, 2]

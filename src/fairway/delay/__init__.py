@@ -8,10 +8,14 @@ id made from that name, so neither the table nor the layer takes it twice.
 
     models      what is stored
     parsing     what may be asked for: bytes in, a request or a refusal out
+    database    the database, and transactions that lock
+    tables      whether the table is there
     storing     requests into the table, in one transaction
     sending     what is due out of the table
     agenda      when there is something to do next
+    absence     a database or a layer that is away
     reports     what the log is told, and how often
+    limits      how much of everything, and how long
     server      the loop around all of these
     process     the life of `manage.py rundelay`
 """

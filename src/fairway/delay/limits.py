@@ -16,6 +16,13 @@ class DelayLimits:
     batch_bytes: int = 16 * MIB
     """The same in bytes: a batch is held in memory. One message may be larger, and is a batch then."""
 
+    batch_time: float = 10.0
+    """After so long the rest of a batch is left for the next one: its rows may be locked meanwhile."""
+
+    stall: float = 60.0
+    """A transaction in which nothing happens for so long is that of a server that stands still or is gone; PostgreSQL
+    ends it."""
+
     look: float = 5.0
     """How often the table is asked for what others have put there; what this server stores it knows by itself."""
 

@@ -12,16 +12,15 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
+from fairway.delay.database import can_share, database, locking
 from fairway.delay.limits import DelayLimits
 from fairway.delay.models import DelayedMessage, DelayedMessageQuerySet
 from fairway.delay.reports import NAMED, LateReport, Rhythm, tell_full
-from fairway.delay.storing import database
 from fairway.errors import ChannelFull, LayerUnavailable, UsageError
 from fairway.layers.base import Layer
 
@@ -72,10 +71,8 @@ class Sender:
             django.db.Error: the database is away. What had been sent is sent again, and the layer drops it.
         """
         using = database()
-        locks = connections[using].features.has_select_for_update_skip_locked
-        hold: contextlib.AbstractContextManager[Any]
-        hold = transaction.atomic(using=using) if locks else contextlib.nullcontext()
-        with hold:
+        locks = can_share(using)
+        with locking(using, self._limits) if locks else contextlib.nullcontext():
             due = self._rows(using).filter(due_date__lte=timezone.now())
             rows = self._take(due.select_for_update(skip_locked=True) if locks else due)
             outcome = self._publish_all(rows)
@@ -122,7 +119,10 @@ class Sender:
     def _publish_all(self, rows: Sequence[DelayedMessage]) -> "Outcome":
         """Send rows, as far as they can be sent."""
         outcome = Outcome()
+        end = time.monotonic() + self._limits.batch_time
         for row in rows:
+            if time.monotonic() > end:
+                break
             if row.body is None:
                 outcome.done.append(row)
             elif row.channel_name not in self._left_alone:

@@ -20,11 +20,12 @@ from fairway.broker.effects import Again, Delivery, Ending
 from fairway.database import close_connections
 from fairway.delay.absence import Absence
 from fairway.delay.agenda import Agenda
+from fairway.delay.database import database
 from fairway.delay.limits import DelayLimits
 from fairway.delay.models import milliseconds_now, moment
 from fairway.delay.parsing import Request, parse_request
 from fairway.delay.sending import Sender
-from fairway.delay.storing import database, store
+from fairway.delay.storing import store
 from fairway.errors import DeliveryLost, InvalidMessage, LayerUnavailable
 from fairway.layers.base import Layer, Reader
 from fairway.scheduling import DELAY_CHANNEL

@@ -4,28 +4,22 @@ A request that is stored twice is stored once, by its name. Under a key there is
 request that made it was sent, and an older one changes nothing: with several servers, or after a death, an older one
 may well come last. When it was sent is what the sender's clock said. If the row's time is still to come, and that of
 the request is not, some clock is wrong or was set, and the one that comes last holds.
-
-A transaction begins by writing. On SQLite one that reads first cannot wait for another that writes.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db import OperationalError, router, transaction
+from django.db import OperationalError
 from django.db.models import Q
 from django.utils import timezone
 
+from fairway.delay.database import database, locking
 from fairway.delay.limits import DelayLimits
 from fairway.delay.models import DelayedMessage, milliseconds_now, moment
 from fairway.delay.parsing import Request
 
 _TRIES = 3
 """How often the row of a key may go away while it is looked at."""
-
-
-def database() -> str:
-    """Return the alias of the database that has the table."""
-    return router.db_for_write(DelayedMessage)
 
 
 def store(requests: Sequence[Request], alias: str, limits: DelayLimits) -> None:
@@ -43,7 +37,7 @@ def store(requests: Sequence[Request], alias: str, limits: DelayLimits) -> None:
     plain = [_row(request, alias) for request in requests if request.key is None]
     # All servers take locks in one order; requests with the same key stay in theirs.
     keyed = sorted((request for request in requests if request.key is not None), key=_place)
-    with transaction.atomic(using=using):
+    with locking(using, limits):
         if plain:
             DelayedMessage.objects.using(using).bulk_create(plain, ignore_conflicts=True)
         for request in keyed:

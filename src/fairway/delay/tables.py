@@ -4,7 +4,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from fairway.delay.storing import database
+from fairway.delay.database import database
 from fairway.scheduling import DELAY_APP
 
 LABEL = "fairway_delay"
