@@ -66,9 +66,9 @@ export class Link {
     this.#socket?.send(text);
   }
 
-  /** Give the socket up: the other side does not answer. */
+  /** Give an open socket up: the other side does not answer. */
   abandon(): void {
-    this.#lose(1006, "no sign of life");
+    if (this.state === "open") this.#lose(1006, "no sign of life");
   }
 
   /** End it for good. */

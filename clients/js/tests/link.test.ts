@@ -263,6 +263,16 @@ test("an open connection is doubted when the browser comes online, and given up 
   expect(sockets[0]?.closedWith).toEqual([1000]);
 });
 
+test("a connection that is doubted twice is lost once", async () => {
+  const page = new Page();
+  const told = story(await opened());
+  page.goOnline();
+  page.show(true);
+  await vi.advanceTimersByTimeAsync(5_100);
+  const lost = [1006, "no sign of life", true];
+  expect(told.filter((item) => Array.isArray(item))).toEqual([lost]);
+});
+
 test("without a heart nothing is doubted", async () => {
   const page = new Page();
   await opened({ heartbeat: 0 });
