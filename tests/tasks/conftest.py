@@ -2,11 +2,13 @@
 
 import pytest
 from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
 
 from fairway.conf import channel_layers
 from tests.support.postgres import postgres
 from tests.tasks import jobs
 
+APPS = ("fairway_tasks", "fairway_delay")
 TASKS = {"default": {"BACKEND": "fairway.tasks.ChannelTaskBackend", "QUEUES": ["default", "mail"]}}
 LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": "fairway.tasks.routing.task_routing"}}
 
@@ -24,18 +26,14 @@ def database(request, tmp_path, django_db_setup, django_db_blocker):
         wanted = request.getfixturevalue("postgres_server")
     else:
         wanted = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "tasks.sqlite3")}
-    from fairway.delay.models import DelayedMessage
-    from fairway.tasks.models import TaskRecord
-
     before = connections.settings["default"]
     with django_db_blocker.unblock():
         kept = connections["default"]
         connections.settings["default"] = {**before, "OPTIONS": {}, **wanted}
         del connections["default"]
         try:
-            with connection.schema_editor() as editor:
-                for model in (TaskRecord, DelayedMessage):
-                    editor.create_model(model)
+            executor = MigrationExecutor(connection)
+            executor.migrate([node for app in APPS for node in executor.loader.graph.leaf_nodes(app)])
             yield wanted
             if request.param == "postgres":
                 with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ import django
 
 SECRET_KEY = "tests"
 USE_TZ = True
-INSTALLED_APPS = ["fairway", "fairway.tasks", *(["django_tasks"] if django.VERSION < (6, 0) else [])]
+INSTALLED_APPS = ["fairway", "fairway.tasks", "fairway.delay", *(["django_tasks"] if django.VERSION < (6, 0) else [])]
 DATABASES = {"default": json.loads(os.environ["OFFICE_DATABASE"])}
 TASKS = {"default": {"BACKEND": "fairway.tasks.ChannelTaskBackend", "QUEUES": ["default", "mail"]}}
 CHANNEL_LAYERS = {

@@ -1,11 +1,13 @@
-"""Workers that are programs of their own, and die while they run tasks."""
+"""Workers that are programs of their own, a delay server beside them, and what holds when workers die."""
 
 import json
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from fairway.tasks.models import Status, TaskRecord
 from tests.support.hubs import HubThread
@@ -35,9 +37,12 @@ def workers(request, database, settings):
             "OFFICE_HUB": path,
             "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-m", "django", "runworker", "--processes=3", f"--threads={threads}"]
+        command = [sys.executable, "-m", "django"]
         try:
-            with running(command, env=env) as program:
+            with (
+                running([*command, "rundelay"], env=env),
+                running([*command, "runworker", "--processes=3", f"--threads={threads}"], env=env) as program,
+            ):
                 wait_until(lambda: program.output().count("channels: ") >= 3, "three workers", WAIT)
                 yield hub
         finally:
@@ -91,3 +96,13 @@ def test_a_task_enqueues_others(workers):
     ended(21)
     result.refresh()
     assert {str(pk) for pk in TaskRecord.objects.values_list("pk", flat=True)} == {result.id, *result.return_value}
+
+
+def test_a_task_for_later_is_run_when_its_time_has_come(workers):
+    times = [timezone.now() + timedelta(seconds=seconds) for seconds in (0.5, 1)]
+    results = [jobs.note.using(run_after=time).enqueue() for time in times]
+    ended(2)
+    for result, time in zip(results, times, strict=True):
+        result.refresh()
+        assert result.status == Status.SUCCESSFUL
+        assert result.started_at >= time
