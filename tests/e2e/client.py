@@ -32,7 +32,7 @@ class Site:
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[Program]:
-        """The project's code. Nothing that a client does may make an exception in it, but for the one it asks for."""
+        """The project's code."""
         with running([sys.executable, SITE / "manage.py", "runworker"], env=self._env, cwd=SITE) as program:
             program.wait_for_output("channels")
             yield program
