@@ -34,7 +34,7 @@ SPREAD = ("fairway-joined", "fairway-redis", "uvicorn", "uvicorn-core")
 DJANGO = ("fairway", "fairway-hub", "uvicorn", "daphne")
 VIEWS = ("fairway-hub", "gunicorn", "granian", "uvicorn", "daphne")
 CROWD = ("floor", "fairway-hub")
-REQUESTS = ("json-hub", "rohrpost-hub", "rohrpost-user-hub")
+REQUESTS = ("json-hub", "json-user-hub", "rohrpost-hub", "rohrpost-user-hub")
 DELAY = ("delay-sqlite", "delay-postgres")
 
 # More than a deflate window (32 KiB) holds of the 4 KiB messages, so that a compressor with context takeover does not

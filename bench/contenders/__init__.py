@@ -6,7 +6,7 @@ from bench.contenders.delay import DelayPostgres, DelaySqlite
 from bench.contenders.fairway import Fairway, FairwayHub, FairwayJoined, FairwayRedis
 from bench.contenders.floor import Floor
 from bench.contenders.layers import CoreLayer, FairwayLayer, PubsubLayer
-from bench.contenders.requests import BareJson, Rohrpost, RohrpostUser
+from bench.contenders.requests import BareJson, BareJsonUser, Rohrpost, RohrpostUser
 from bench.contenders.wsgi import Granian, Gunicorn
 
 CONTENDERS: tuple[type[Contender], ...] = (
@@ -16,6 +16,7 @@ CONTENDERS: tuple[type[Contender], ...] = (
     FairwayJoined,
     FairwayRedis,
     BareJson,
+    BareJsonUser,
     Rohrpost,
     RohrpostUser,
     Gunicorn,

@@ -23,6 +23,14 @@ class BareJson(_Requests):
     consumer = "json"
 
 
+class BareJsonUser(_Requests):
+    """The same with the user of the session, whom it does not look at."""
+
+    key = "json-user-hub"
+    title = "JsonWebsocketConsumer that echoes, http_user = True"
+    consumer = "json-user"
+
+
 class Rohrpost(_Requests):
     """rohrpost without users."""
 
@@ -35,5 +43,5 @@ class RohrpostUser(_Requests):
     """rohrpost as it is in a project with users, one of whom is logged in."""
 
     key = "rohrpost-user-hub"
-    title = "SyncRohrpostConsumer, user logged in"
+    title = "SyncRohrpostConsumer as it is, user logged in"
     consumer = "rohrpost-user"

@@ -17,11 +17,17 @@ class Bare(JsonWebsocketConsumer):
         self.send(content)
 
 
+class BareUser(Bare):
+    """The same where somebody is logged in."""
+
+    http_user = True
+
+
 def taker() -> type[Any]:
     """Return the consumer that the harness names."""
     name = os.environ.get(CONSUMER, "json")
-    if name == "json":
-        return Bare
+    if name in ("json", "json-user"):
+        return Bare if name == "json" else BareUser
     from fairway.rohrpost import SyncRohrpostConsumer
 
     return SyncRohrpostConsumer.as_asgi(**({} if name == "rohrpost-user" else {"http_user": False}))
