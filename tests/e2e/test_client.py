@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform == "win32", reaso
 
 CONNECT = """
 async (options) => {
-  const client = Fairway.connect("/ws/rohrpost/", { timeout: 30000, ...options });
+  const client = Fairway.connect("/ws/rohrpost/", { timeout: 50000, ...options });
   const story = [];
   client.on("close", ({ code, willReconnect }) => story.push(`close ${code} ${willReconnect}`));
   client.on("open", () => story.push("open"));
