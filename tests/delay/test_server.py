@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -137,6 +137,24 @@ def test_what_the_database_refuses_is_a_dead_letter_alone(layer, serve, ears, po
     assert [letter.reason for letter in dead] == [
         "the database refuses it: value too long for type character varying(10)"
     ]
+
+
+def test_what_the_driver_refuses_is_a_dead_letter_alone(layer, serve, ears, sqlite, monkeypatch):
+    """Such as a value of which no check knows yet that the driver of some database refuses it."""
+
+    def store_some(requests, *more):
+        if any(request.channel == "other" for request in requests):
+            raise ValueError("not with\nthis driver")
+        store(requests, *more)
+
+    monkeypatch.setattr("fairway.delay.server.store", store_some)
+    for n, channel in enumerate(("reports", "other", "reports")):
+        layer.send("asgi.delay", {"channel": channel, "content": {"n": n}, "delay": 1})
+    serve()
+
+    assert [ears.take()["n"] for _ in range(2)] == [0, 2]
+    dead = wait_until(layer.dead_letters, "a dead letter")
+    assert [letter.reason for letter in dead] == ["the database refuses it: not with this driver"]
 
 
 def test_requests_are_held_while_the_database_is_away(layer, serve, ears, database, caplog):
@@ -342,15 +360,18 @@ def test_each_kind_of_layer_carries_it(kind, sqlite, tmp_path, request):
         assert server.describe() == "working: 698 messages stored, 698 sent"
 
 
-def test_a_server_that_fails_says_so_and_ends(layer, serve, monkeypatch, caplog):
+def test_a_server_that_fails_says_so_and_ends_and_another_goes_on(layer, serve, ears, monkeypatch, caplog):
     server = serve()
     wait_until(lambda: server.is_ready, "the server")
-    monkeypatch.setattr("fairway.delay.server.parse_request", None)
-    ask(layer)
-
-    wait_until(lambda: not server.is_alive, "its end")
+    with monkeypatch.context() as patch:
+        patch.setattr("fairway.delay.server.store", None)
+        ask(layer)
+        wait_until(lambda: not server.is_alive, "its end")
     assert "the delay server itself failed" in caplog.text
     assert layer.statistics().committed == 0
+
+    serve()
+    assert ears.take() == {"n": 1}
 
 
 def test_a_server_outlives_its_layer_until_it_is_stopped(layer, serve):
@@ -368,3 +389,16 @@ def test_a_server_may_run_in_the_thread_that_calls_it(layer, ears, database):
     server.run()
     assert DelayedMessage.objects.count() == 1
     assert server.describe() == "waiting for the layer or the database"
+
+
+def test_without_tz_times_are_local(layer, serve, ears, settings):
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Asia/Tokyo"
+    serve()
+    began = datetime.now()  # noqa: DTZ005  as Django has it then
+    Channel("reports", channel_layer=layer).send({"n": 1}, delay=timedelta(hours=1), key="daily")
+    ask(layer, 2, 50)
+
+    assert ears.take() == {"n": 2}
+    due = DelayedMessage.objects.get(key="daily").due_date
+    assert timedelta(0) <= due - began - timedelta(hours=1) < timedelta(minutes=10)

@@ -32,6 +32,9 @@ from fairway.scheduling import DELAY_CHANNEL
 
 logger = logging.getLogger("fairway.delay")
 
+REFUSED = (DataError, IntegrityError, ValueError, OverflowError)
+"""What a database, or its driver, says of a value that it does not take."""
+
 LONGEST_REASON = 200
 """Characters of a dead letter's reason."""
 
@@ -132,11 +135,15 @@ class DelayServer:
     def _close(self) -> None:
         self._sender.late.tell_rest()
         close_connections()
-        if self._reader is not None:
-            with contextlib.suppress(LayerUnavailable):
+        if self._reader is None:
+            return
+        with contextlib.suppress(LayerUnavailable):
+            self._reader.pause()
+            if self._stopping.is_set():
                 for delivery, _ in self._held:
                     self._reader.release(delivery)
-            self._reader.close()
+        # After a failure what is held counts as begun: what it is that nobody can store ends as a dead letter.
+        self._reader.close()
 
     # --- one turn ----------------------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class DelayServer:
             return
         try:
             store([request for _, request in held], self._alias, self._limits)
-        except (DataError, IntegrityError):
+        except REFUSED:
             self._store_each(reader)
         else:
             self._held = []
@@ -229,9 +236,9 @@ class DelayServer:
             delivery, request = self._held[0]
             try:
                 store([request], self._alias, self._limits)
-            except (DataError, IntegrityError) as error:
+            except REFUSED as error:
                 del self._held[0]
-                self._refuse(reader, delivery, f"the database refuses it: {error}")
+                self._refuse(reader, delivery, f"the database refuses it: {' '.join(str(error).split())}")
             else:
                 del self._held[0]
                 self._acknowledge(reader, delivery, request)
