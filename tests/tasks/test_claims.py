@@ -7,9 +7,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from fairway.broker.effects import Send
+from fairway.layers.codec import encode_message
 from fairway.tasks import claims
 from fairway.tasks.claims import Claims
 from fairway.tasks.models import Place, Status, TaskRecord
+from fairway.worker.outbox import Outbox, current_outbox
 
 NOW = timezone.now()
 HOUR = timedelta(hours=1)
@@ -76,6 +79,26 @@ def test_only_the_last_attempt_says_what_came_of_it(tasks):
     assert claims.end(again)
     assert not claims.end(again)
     assert TaskRecord.objects.get().return_value == "again"
+    assert tasks.take_again("mine") is None
+
+
+def test_one_that_has_ended_is_run_again_when_what_it_sent_was_lost(tasks, channel_layer):
+    """Its ticket comes again only if it was not acknowledged, and what it sent leaves with that."""
+    add("a")
+    record = tasks.take_next("mine")
+    reader = channel_layer.reader(["tasks.mail"])
+    channel_layer.send("tasks.mail", {})
+    outbox = Outbox(reader.receive(10), reader, channel_layer)
+    token = current_outbox.set(outbox)
+    outbox.append(Send("told", encode_message({})), channel_layer)
+    record.status, record.finished_at = Status.SUCCESSFUL, timezone.now()
+    assert claims.end(record)
+    current_outbox.reset(token)
+
+    again = tasks.take_again("mine")
+    assert (again.attempts, again.status, TaskRecord.objects.get().finished_at) == (2, Status.RUNNING, None)
+    assert not claims.end(record)
+    assert claims.end(again)
     assert tasks.take_again("mine") is None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from fairway.layers.codec import decode_message
 from fairway.tasks.models import Status, TaskRecord
 from tests.support.hubs import HubThread
 from tests.support.processes import ROOT, running
@@ -63,6 +64,15 @@ def test_a_task_whose_worker_was_lost_is_run_again_by_another(workers):
     assert result.errors == []
     assert result.return_value == 3
     assert len(set(result.worker_ids)) == 3
+
+
+def test_what_a_task_sends_is_not_lost_with_a_worker_that_dies_after_its_result_is_written(workers):
+    jobs.kill_worker_at_the_end.enqueue("told")
+    delivery = workers.layer.reader(["told"]).receive(WAIT)
+    assert decode_message(delivery.body) == {"attempt": 2}
+    ended(1)
+    record = TaskRecord.objects.get()
+    assert (record.status, record.attempts) == (Status.SUCCESSFUL, 2)
 
 
 # What runs beside such a task in the same process is lost along with it, each time if it has to be.

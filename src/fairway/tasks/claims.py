@@ -3,6 +3,10 @@
 A ticket claims the task of its queue with the highest priority, of several the oldest, and of those only what is due.
 When the worker of a ticket is gone, the ticket comes again and finds the row that it had claimed. Both runs then name
 the same claim, so each also knows how many attempts it has seen, and only the last one may say what came of the task.
+
+What a task sends leaves with the acknowledgement of its ticket, just after its result is written. So a row whose task
+has sent something keeps its claim when it ends: a worker that is lost between the two has sent nothing, and the ticket
+that comes again lets the task run again. The layer drops what it has after all got from the run before.
 """
 
 import os
@@ -16,6 +20,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from fairway.tasks.models import Place, Status, TaskRecord
+from fairway.worker.outbox import current_outbox
 
 LONGEST_WORKER_ID = 64
 
@@ -52,8 +57,8 @@ class Claims:
         return None
 
     def take_again(self, claim: str) -> TaskRecord | None:
-        """Claim once more what this ticket had claimed when its worker was lost, or put off; None if it has ended."""
-        record = self._tasks.filter(status__in=(Status.READY, Status.RUNNING), claim=claim).first()
+        """Claim once more what this ticket had claimed when its worker was lost, or put off; None if it is done."""
+        record = self._tasks.filter(claim=claim).first()
         if record is None:
             return None
         same = self._tasks.filter(status=record.status, claim=claim, attempts=record.attempts)
@@ -106,6 +111,7 @@ def put_off(record: TaskRecord) -> None:
 def end(record: TaskRecord) -> bool:
     """Write down what came of a task; False when this attempt is not its last any more, or its row is gone."""
     after = {name: getattr(record, name) for name in ("status", "finished_at", "errors", "return_value")}
+    after["claim"] = record.claim if _has_messages() else ""
     return _claimed(record).update(**after) == 1
 
 
@@ -118,12 +124,19 @@ def _begin(tasks: QuerySet[TaskRecord], record: TaskRecord, claim: str) -> bool:
         "worker_ids": [*record.worker_ids, worker_id()],
         "started_at": record.started_at or now,
         "last_attempted_at": now,
+        "finished_at": None,
     }
     if not tasks.filter(pk=record.pk).update(**change):
         return False
     for name, value in change.items():
         setattr(record, name, value)
     return True
+
+
+def _has_messages() -> bool:
+    """Whether anything leaves with the acknowledgement of the ticket that is being consumed."""
+    outbox = current_outbox.get()
+    return outbox is not None and outbox.is_open and bool(outbox.effects or outbox.elsewhere)
 
 
 def _claimed(record: TaskRecord) -> QuerySet[TaskRecord]:

@@ -49,7 +49,7 @@ class TaskRecord(models.Model):
     wake_at = models.DateTimeField(null=True)
     """Aside: when it is due. In line: since when it has been waiting without a ticket."""
     claim = models.CharField(max_length=32, blank=True, default="")
-    """Names the ticket that has claimed it."""
+    """Names the ticket that has claimed it, until nothing is left to be done with it."""
     attempts = models.PositiveIntegerField(default=0)
 
     enqueued_at = models.DateTimeField()
