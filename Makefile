@@ -15,7 +15,7 @@ SYSTEM := python3 tools/system_packages.py
 NPM_CI := cd clients/js && { test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund --loglevel=error; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo liveblog progress deploy-demo test lint format coverage client client-build conformance soak bench docs wheel-test test-all clean
+.PHONY: help setup demo liveblog progress board deploy-demo test lint format coverage client client-build conformance soak bench docs wheel-test test-all clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,12 @@ progress: ## run the import with a bar of examples/progress on 127.0.0.1, PORT=8
 	@$(SETUP) --group tasks
 	@cd examples/progress && ../../$(BIN)/python manage.py migrate --verbosity 0
 	@cd examples/progress && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+
+board: ## run the shared to-do board of examples/board on 127.0.0.1, PORT=8000
+	@$(SETUP)
+	@cd examples/board && ../../$(BIN)/python manage.py migrate --verbosity 0
+	@cd examples/board && ../../$(BIN)/python manage.py demo
+	@cd examples/board && exec ../../$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
 
 deploy-demo: ## watch 1,000 conversations go on while workers are reloaded and killed (DEPLOY_ARGS="--seconds 60")
 	@$(SETUP)

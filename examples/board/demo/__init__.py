@@ -1,0 +1,1 @@
+"""The demo site: its settings and its URLs. The board itself is the app `board`."""
