@@ -220,10 +220,19 @@ def test_state_outside_a_worker_is_not_saved(layer):
 def test_the_user_is_found_when_they_are_looked_at():
     found = []
     message = Message({}, "c", None)
-    message.find_user = lambda: found.append("once") or "ada"
+    message.find_user = lambda _message: found.append("once") or "ada"
     assert found == []
     assert [message.user, message.user] == ["ada", "ada"]
     assert found == ["once"]
+
+
+def test_the_channel_session_is_found_when_it_is_looked_at():
+    found = []
+    message = Message({}, "c", None)
+    message.find_channel_session = lambda asked: found.append(asked) or {"n": 1}
+    assert found == []
+    assert [message.channel_session, message.channel_session] == [{"n": 1}, {"n": 1}]
+    assert found == [message]
 
 
 @pytest.mark.parametrize("name", ["user", "channel_session", "http_session"])

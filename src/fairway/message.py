@@ -39,8 +39,12 @@ class Message:
     http_session: Any
     user: Any
 
-    find_user: Callable[[], Any] | None = None
+    find_user: Callable[[Message], Any] | None = None
     """Finds `user` when it is first looked at; a decorator of `fairway.auth` sets it."""
+
+    find_channel_session: Callable[[Message], Any] | None = None
+    """The same for `channel_session`, of `fairway.sessions`. Both are given the message and do not hold it: what refers
+    to itself stays until the garbage collector comes."""
 
     asked: tuple[type, bool] | None = None
     """The class that was last asked whether it handles this message as a coroutine, and its answer."""
@@ -154,14 +158,17 @@ class Message:
         return state
 
     def __getattr__(self, name: str) -> Any:
-        """Find the user, who is asked for when they are first looked at.
+        """Find the user or the channel session, which are asked for when they are first looked at.
 
         Raises:
             AttributeError: there is no such attribute; for one that a decorator sets the text names the decorator.
         """
         if name == "user" and self.find_user is not None:
-            self.user = self.find_user()
+            self.user = self.find_user(self)
             return self.user
+        if name == "channel_session" and self.find_channel_session is not None:
+            self.channel_session = self.find_channel_session(self)
+            return self.channel_session
         if name in _DECORATORS:
             remedy = f"decorate its consumer with {_DECORATORS[name]}, or set the attribute of that kind on its class"
             msg = f"this message has no {name!r}: {remedy}"

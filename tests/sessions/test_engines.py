@@ -1,5 +1,7 @@
 """Where channel sessions are kept: in the connection's state, or in Django's engines, against a real database."""
 
+import weakref
+
 import pytest
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore
@@ -10,7 +12,7 @@ from fairway import Channel, Message, channel_layers, route
 from fairway.errors import ConsumeLater
 from fairway.layers.codec import pack_value, unpack_value
 from fairway.sessions import channel_session, engines, session_for_reply_channel
-from fairway.sessions.engines import aopen_session, configured_engine, engine_module, open_session
+from fairway.sessions.engines import aopen_session, configured_engine, engine_module, open_session, prepare_session
 from fairway.sessions.store import KEY, ChannelSessionStore, session_key_for
 from fairway.testing import apply_routes
 from tests.support.chain import CLIENT, Chain
@@ -60,6 +62,31 @@ def test_a_message_of_no_connection_has_no_session():
 
 
 # --- a Django engine --------------------------------------------------------------------------------------------------
+
+
+def test_a_session_in_the_state_waits_until_somebody_looks(message):
+    prepare_session(message)
+    assert "channel_session" not in vars(message)
+    assert type(message.channel_session) is ChannelSessionStore
+    assert message.channel_session is message.channel_session
+
+
+def test_a_message_whose_session_nobody_looks_at_is_gone_with_its_consumer():
+    message = Message({"reply_channel": CLIENT}, "websocket.receive", None)
+    prepare_session(message)
+    gone = weakref.ref(message)
+    del message
+    assert gone() is None
+
+
+def test_a_session_in_an_engine_does_not_wait(engine, message):
+    prepare_session(message)
+    assert vars(message)["channel_session"].session_key == session_key_for(CLIENT)
+
+
+def test_a_message_of_no_connection_is_refused_before_anybody_looks():
+    with pytest.raises(ValueError, match="channel_session needs a message of a connection"):
+        prepare_session(Message({}, "work", None))
 
 
 def test_a_session_is_created_at_once_and_found_again(engine, message):

@@ -12,7 +12,7 @@ In a function nothing is asked for until `message.user` is looked at. In a corou
 """
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -101,7 +101,7 @@ class _ChannelUser(Step):
     def enter(self, message: Message) -> None:
         if not _has_user_of_handshake(message):
             vars(message).pop("user", None)
-            message.find_user = partial(user_in, message.channel_session)
+            message.find_user = _user_in_channel_session
 
     async def aenter(self, message: Message) -> None:
         if not _has_user_of_handshake(message):
@@ -123,7 +123,7 @@ class _HttpUser(Step):
         seen = _Seen(session)
         if message.channel_name != "websocket.connect":
             vars(message).pop("user", None)
-            message.find_user = partial(user_in, seen)
+            message.find_user = lambda _message: user_in(seen)
             return
         message.user = user_in(seen)
         if message.user.is_authenticated:
@@ -141,6 +141,10 @@ class _HttpUser(Step):
             from fairway.auth.logins import anote_login
 
             message.user = await anote_login(message, message.user, session.session_key)
+
+
+def _user_in_channel_session(message: Message) -> Any:
+    return user_in(message.channel_session)
 
 
 class _Transfer(Step):

@@ -21,7 +21,7 @@ from django.http import QueryDict, parse_cookie
 
 from fairway.message import Message
 from fairway.sessions.around import Consumer, Step, around
-from fairway.sessions.engines import aopen_session, engine_module, open_session
+from fairway.sessions.engines import aopen_session, engine_module, prepare_session
 
 _PARAMETER = "session_key"
 
@@ -30,9 +30,9 @@ class ChannelSession(Step):
     """`message.channel_session`; saved whether the consumer returns or raises."""
 
     def enter(self, message: Message) -> None:
-        """Open the session, unless that was done further out."""
+        """Let the session be opened when it is looked at, unless that was done further out."""
         if vars(message).get("channel_session") is None:
-            message.channel_session = open_session(message)
+            prepare_session(message)
 
     async def aenter(self, message: Message) -> None:
         """Do as `enter`."""

@@ -35,6 +35,19 @@ def session_for_reply_channel(reply_channel: str, channel_layer: Layer | None = 
     return engine(session_key_for(reply_channel))
 
 
+def prepare_session(message: Message) -> None:
+    """Let the message find its channel session when somebody looks at it; in a Django engine it is created at once.
+
+    Raises: as `open_session`.
+    """
+    if configured_engine() is None:
+        _connection_of(message)
+        vars(message).pop("channel_session", None)
+        message.find_channel_session = open_session
+    else:
+        message.channel_session = open_session(message)
+
+
 def open_session(message: Message) -> SessionBase:
     """Return the channel session of the message's connection; in a Django engine it is created at once.
 
