@@ -30,7 +30,7 @@ export interface Watcher {
   reconnecting(next: Try): void;
   /** The state is `connecting` or `paused` now; of all others it is told by the rest. */
   moved(): void;
-  /** The browser is online again, or the page visible, while the connection seems to be open. */
+  /** The browser is offline or online again, or the page visible, while the connection seems to be open. */
   doubted(): void;
   failed(error: unknown): void;
 }
@@ -151,14 +151,16 @@ export class Link {
   }
 
   #listen(how: "addEventListener" | "removeEventListener"): void {
-    // Node has neither of the two, a worker no document.
-    (globalThis as Partial<EventTarget>)[how]?.("online", this.#woken);
-    globalThis.document?.[how]("visibilitychange", this.#woken);
+    // Node has none of them, a worker no document.
+    for (const type of ["online", "offline"]) (globalThis as Partial<EventTarget>)[how]?.(type, this.#changed);
+    globalThis.document?.[how]("visibilitychange", this.#changed);
   }
 
-  #woken = ({ type }: Event): void => {
-    if (this.#isAway()) return;
+  #changed = ({ type }: Event): void => {
+    const isOffline = type === "offline";
+    if (!isOffline && this.#isAway()) return;
+    // Offline, a socket seems to be open until somebody waits for an answer; and one to this very machine is.
     if (this.state === "open") this.#watcher.doubted();
-    else this.#step(type === "online" ? "online" : "visible");
+    else this.#step(isOffline ? "away" : type === "online" ? "online" : "visible");
   };
 }

@@ -15,7 +15,7 @@ export type State = "connecting" | "open" | "waiting" | "paused" | "closed";
 /**
  * - `opened`: the handshake is complete.
  * - `lost`: the socket is gone, with a code after which one comes back; `ended`: with one after which one does not.
- * - `due`: the delay is over; `away`: it is, but the page is hidden or offline.
+ * - `due`: the delay is over; `away`: it is, but the page is hidden or offline, or the browser says that it is offline.
  * - `online`, `visible`: what the browser tells.
  * - `retry`, `close`: what the application asks for.
  */

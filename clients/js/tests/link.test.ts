@@ -209,6 +209,31 @@ test("offline there is no try; online there is one at once", async () => {
   expect(told.at(-1)).toBe("connecting");
 });
 
+test("offline in a wait ends it at once", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  const page = new Page();
+  const client = await opened();
+  socket().lose();
+  page.goOffline();
+  expect(client.state).toBe("paused");
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(sockets.length).toBe(1);
+});
+
+test("an open connection is doubted when the browser goes offline: one to the same machine stays", async () => {
+  const page = new Page();
+  const client = await opened();
+  page.goOffline();
+  socket().answer("ping");
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(client.state).toBe("open");
+  page.goOffline();
+  await vi.advanceTimersByTimeAsync(5_100);
+  expect(client.state).toBe("waiting");
+  await vi.advanceTimersByTimeAsync(500);
+  expect([client.state, sockets.length]).toEqual(["paused", 1]);
+});
+
 test("online in a wait ends it", async () => {
   vi.spyOn(Math, "random").mockReturnValue(1);
   const page = new Page();
