@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from django.db import DatabaseError, connection, connections, models, transaction
 
-from fairway.errors import InvalidName
+from fairway.errors import InvalidName, LayerUnavailable
 from fairway.rohrpost import mixins
 from fairway.rohrpost.encoder import TolerantJSONEncoder
 from fairway.rohrpost.mixins import NotifyOnChange, NotifyOnCreate, NotifyOnDelete, NotifyOnUpdate
@@ -187,6 +187,21 @@ def test_what_a_savepoint_takes_back_is_not_told(database, hear):
             raise ZeroDivisionError
         last = Changed.objects.create()
     assert [told["object"]["id"] for told in hear()] == [first.pk, last.pk]
+
+
+def test_a_layer_that_is_away_is_logged_and_whoever_saves_does_not_fail(database, hear, monkeypatch, caplog):
+    def refuse(group_name, message):
+        raise LayerUnavailable("gone")
+
+    heard = []
+    with monkeypatch.context() as patch:
+        patch.setattr(mixins, "send_to_group", refuse)
+        thing = Changed.objects.create()
+        with transaction.atomic():
+            thing.save()
+            transaction.on_commit(lambda: heard.append("the next hook"))
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["gone", "gone"]
+    assert (heard, Changed.objects.count()) == (["the next hook"], 1)
 
 
 def test_it_is_told_as_it_was_when_it_was_saved(database, hear):

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-on_transaction_commit = transaction.on_commit
-"""What a message waits by; looked up at each use, so that it may be replaced."""
+on_transaction_commit = partial(transaction.on_commit, robust=True)
+"""What a message waits by; looked up at each use, so that it may be replaced.
+
+By then the object is stored. So a layer that is away is logged, as with data binding, and whoever saves does not fail.
+"""
 
 
 class NotifyBase(_Base):
@@ -133,15 +136,14 @@ class NotifyOnChange(NotifyOnCreate, NotifyOnUpdate, NotifyOnDelete):
 
 
 def _tell_on_commit(told: tuple[str, str], database: str | None) -> None:
-    tell = partial(_tell, *told)
+    def tell() -> None:  # a partial has no name, which Django 5.2 wants to log
+        group, text = told
+        send_to_group(group_name=group, message=text)
+
     if database in (None, DEFAULT_DB_ALIAS):
         on_transaction_commit(tell)
     else:
         on_transaction_commit(tell, using=database)
-
-
-def _tell(group: str, text: str) -> None:
-    send_to_group(group_name=group, message=text)
 
 
 def _keys(data: Any) -> Collection[Any]:
