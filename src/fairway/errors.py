@@ -28,6 +28,13 @@
     │   ├── DeliveryLost           the receipt is no longer held: someone else has the message now
     │   ├── LayerUnavailable       the broker cannot be reached, or did not answer in time
     │   └── TaskLost               each worker that ran a task was lost; stands in the task's result
+    ├── ClientError                what a script meets that uses `fairway.client`
+    │   ├── RequestFailed          the server answered with an error
+    │   ├── TimedOut               TimeoutError: no answer in time
+    │   ├── ConnectionLost         ConnectionError: the connection broke before the answer came
+    │   ├── ClientClosed           ConnectionError: the client is closed, or the server has closed it for good
+    │   ├── QueueFull              more waits than a limit of the client allows
+    │   └── BadFrame               what the server sent makes no sense
     └── Decision                   no fault: what a consumer or view raises to say how it ends
         ├── ConsumeLater           put the message back, try again in a moment
         ├── DenyConnection         refuse a WebSocket during the handshake
@@ -41,7 +48,7 @@ What only tells two cases of one error apart inside a room stands there: `wire.h
 `layers.hub.writing.LineLost` and `HubRefuses` are `LayerUnavailable`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -217,6 +224,51 @@ class LayerUnavailable(BackendError):
 
 class TaskLost(BackendError):
     """Each worker that ran a task was lost meanwhile, so it is not run again. It stands in the task's result."""
+
+
+class ClientError(FairwayError):
+    """A client could not do what was asked, or heard what it could not understand."""
+
+
+class RequestFailed(ClientError):
+    """The server answered with an error, or told of one without being asked.
+
+    `frame` is what it sent, and `error` in it a text or anything else.
+    """
+
+    def __init__(self, frame: Mapping[str, Any]) -> None:
+        super().__init__(frame)
+        self.frame = frame
+
+    def __str__(self) -> str:
+        return str(self.frame.get("error"))
+
+
+class TimedOut(ClientError, TimeoutError):
+    """No answer in time. It may still come; nobody hears of it then."""
+
+
+class ConnectionLost(ClientError, ConnectionError):
+    """The connection broke before the answer came. The server may have done what it was asked."""
+
+
+class ClientClosed(ClientError, ConnectionError):
+    """The client is closed, by itself or by an end after which one does not come back; or it was never opened."""
+
+
+class QueueFull(ClientError):
+    """More is waiting than a limit of the client allows; the text names it."""
+
+
+class BadFrame(ClientError):
+    """The server sent what is no frame, or a frame without what its kind must have. `frame` is what it sent."""
+
+    def __init__(self, frame: object) -> None:
+        super().__init__(frame)
+        self.frame = frame
+
+    def __str__(self) -> str:
+        return f"bad frame: {self.frame!r:.200}"
 
 
 class Decision(FairwayError):

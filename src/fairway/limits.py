@@ -284,3 +284,38 @@ class WorkerLimits:
 
     max_memory: int = UNLIMITED
     """Resident bytes until a worker process makes room for a fresh one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """What a client (`fairway.client`) waits for and holds."""
+
+    timeout: float = 10.0
+    """From the call to the answer of a request, if the call does not say otherwise."""
+
+    connect_timeout: float = 30.0
+    """A handshake, with the asking for a token; above the 20 s that the server gives the application."""
+
+    heartbeat: float = 30.0
+    """After so much silence the client asks whether the server is there, and waits as long again."""
+
+    max_queue: int = 1_000
+    """Requests that wait while there is no connection; one more raises `QueueFull`."""
+
+    max_in_flight: int = 100_000
+    """Requests that wait for their answers or to be sent; one more raises `QueueFull`."""
+
+    max_unsent: int = 64 * MIB
+    """Bytes that wait to be sent; a request beyond that raises `QueueFull`."""
+
+    max_message: int = 1_048_000
+    """Bytes of a request's data; just below the message that the server takes."""
+
+    max_received: int = 8 * MIB
+    """A message from the server, inflated; a larger one costs the connection. As much as a message may hold."""
+
+    max_feed: int = 1_000
+    """Pushes, messages or payloads that wait to be taken; beyond that the feed's `Overflow` decides."""
+
+    max_feed_bytes: int = 64 * MIB
+    """The same in bytes."""

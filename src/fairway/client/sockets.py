@@ -1,0 +1,159 @@
+"""One WebSocket, by `websockets`: the only module of the client that knows the library."""
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+from urllib.parse import urlsplit
+
+from fairway.client.closing import Closing
+from fairway.errors import ConnectionLost, MissingExtra, UsageError
+from fairway.limits import ClientLimits
+
+try:
+    from websockets.asyncio.client import ClientConnection, connect
+    from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+except ImportError as error:
+    raise MissingExtra(f"the client ({error})", "client") from error
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds for the server's half of the closing handshake; then the transport is cut."""
+
+ABNORMAL = 1006
+
+
+class Handshake(TypedDict, total=False):
+    """What the handshake carries."""
+
+    headers: Mapping[str, str]
+    """More headers, such as a cookie or the origin."""
+
+    protocols: Sequence[str]
+    """Subprotocols to offer."""
+
+    ssl: ssl.SSLContext
+    """Where the system's own certificates are not enough, for `wss:`."""
+
+    proxy: str | None
+    """The address of a proxy, None for none; left out, what the system says."""
+
+
+_NAMES = {"headers": "additional_headers", "protocols": "subprotocols", "ssl": "ssl", "proxy": "proxy"}
+
+
+class NoConnection(Exception):
+    """A try failed. `closing` tells how."""
+
+    def __init__(self, closing: Closing) -> None:
+        super().__init__(str(closing))
+        self.closing = closing
+
+
+class Address:
+    """Where to connect, and with what.
+
+    Parameters:
+        url: with `ws:`, `wss:`, `http:` or `https:`.
+        handshake: what the handshake carries.
+
+    Raises:
+        UsageError: it is no such address.
+    """
+
+    def __init__(self, url: str, handshake: Handshake) -> None:
+        scheme = urlsplit(url).scheme
+        if scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
+            msg = f"the address of a server begins with ws://, wss://, http:// or https:// and its name, not {url!r}"
+            raise UsageError(msg)
+        unknown = sorted(set(handshake) - set(_NAMES))
+        if unknown:
+            msg = f"connect() knows no {', '.join(unknown)}; a handshake has {', '.join(_NAMES)}"
+            raise UsageError(msg)
+        if "ssl" in handshake and scheme in ("ws", "http"):
+            msg = f"an ssl context is for wss:// or https://, not {url!r}"
+            raise UsageError(msg)
+        self.url = url.replace("http", "ws", 1) if scheme.startswith("http") else url
+        self.options: dict[str, Any] = {_NAMES[name]: value for name, value in handshake.items()}
+
+
+class Socket:
+    """An open socket. One task reads, one writes.
+
+    Parameters:
+        connection: as `websockets` gives it.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._why_aborted = ""
+
+    async def read(self, received: Callable[[str | bytes], None]) -> Closing:
+        """Hand on each message until the socket ends; return how it did."""
+        recv = self._connection.recv
+        try:
+            while True:
+                received(await recv())
+        except ConnectionClosed as error:
+            return self._closing(error)
+
+    async def send(self, text: bytes) -> None:
+        """Send a text frame, as UTF-8. It waits while the server reads nothing.
+
+        Raises:
+            ConnectionLost: the socket has ended.
+        """
+        try:
+            await self._connection.send(text, text=True)
+        except ConnectionClosed as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def answers(self) -> None:
+        """Return once the server has answered a ping.
+
+        Raises:
+            ConnectionLost: the socket has ended.
+        """
+        try:
+            await (await self._connection.ping())
+        except ConnectionClosed as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def close(self) -> None:
+        """End it, if it has not ended, and wait for the server to agree, for a while."""
+        await self._connection.close()
+
+    def abort(self, why: str) -> None:
+        """Cut it: the other side does not answer."""
+        self._why_aborted = why
+        self._connection.transport.abort()
+
+    def _closing(self, error: ConnectionClosed) -> Closing:
+        if self._why_aborted:
+            return Closing(ABNORMAL, self._why_aborted)
+        if error.rcvd is not None and (error.rcvd_then_sent is not False):
+            return Closing(error.rcvd.code, error.rcvd.reason)
+        # This side has ended it because of what the server sent, as a browser would: there is no word of the server.
+        return Closing(ABNORMAL, str(error))
+
+
+async def open_socket(address: Address, limits: ClientLimits) -> Socket:
+    """Open a socket. The caller sees to the time that takes.
+
+    Raises:
+        NoConnection: there is none.
+    """
+    try:
+        connection = await connect(
+            address.url,
+            open_timeout=None,
+            ping_interval=None,  # the link asks by itself, and takes any frame for a sign of life
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=limits.max_received,
+            **address.options,
+        )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        reason = f"the server refused the handshake: HTTP {status} {error.response.reason_phrase}".rstrip()
+        raise NoConnection(Closing(ABNORMAL, reason, status)) from error
+    except (OSError, WebSocketException, ValueError) as error:  # the latter for a redirect to nonsense
+        raise NoConnection(Closing(ABNORMAL, f"no connection: {error}")) from error
+    return Socket(connection)
