@@ -15,7 +15,9 @@ from fairway.delay.models import DelayedMessage
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
 
-QUICK = DelayLimits(look=0.05, longest_wait=0.05, full_pause=0.05, others_pause=0.02, longest_pause=0.1)
+QUICK = DelayLimits(
+    catch_up_pause=0.02, look=0.05, longest_wait=0.05, full_pause=0.05, others_pause=0.02, longest_pause=0.1
+)
 """A server that looks often, so that a test waits for nothing."""
 
 SQLITE = {"timeout": 0.2, "init_command": "PRAGMA synchronous=OFF"}

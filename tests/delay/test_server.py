@@ -159,7 +159,8 @@ def test_what_the_driver_refuses_is_a_dead_letter_alone(layer, serve, ears, sqli
 
 def test_requests_are_held_while_the_database_is_away(layer, serve, ears, database, caplog):
     caplog.set_level(logging.INFO, "fairway.delay")
-    serve()
+    server = serve()
+    wait_until(lambda: server.is_ready, "the server")
     ask(layer, 1)
     assert ears.take() == {"n": 1}
     with database.away():
@@ -402,3 +403,16 @@ def test_without_tz_times_are_local(layer, serve, ears, settings):
     assert ears.take() == {"n": 2}
     due = DelayedMessage.objects.get(key="daily").due_date
     assert timedelta(0) <= due - began - timedelta(hours=1) < timedelta(minutes=10)
+
+
+def test_what_was_taken_back_while_no_server_ran_is_not_sent_by_the_next(layer, serve, ears):
+    """Its time has come meanwhile, and many other requests have come before the one that takes it back."""
+    now = time.time_ns()
+    DelayedMessage(channel_name="reports", content={"n": 1}, delay=1, key="daily", sent=now).save()
+    for n in range(2, 20):
+        ask(layer, n, 1)
+    layer.send("asgi.delay", {"channel": "reports", "key": "daily", "sent": now + 1, "cancel": True})
+    serve(batch=5)
+
+    assert sorted(ears.take()["n"] for _ in range(18)) == list(range(2, 20))
+    assert not ears.has_more()

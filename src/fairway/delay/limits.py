@@ -23,6 +23,13 @@ class DelayLimits:
     """A transaction in which nothing happens for so long is that of a server that stands still or is gone; PostgreSQL
     ends it."""
 
+    catch_up: float = 5.0
+    """For so long at most a server that begins, or whose database or layer was away, only stores what has waited for
+    it: it may take back what has become due meanwhile."""
+
+    catch_up_pause: float = 0.1
+    """When nothing comes for so long, nothing more has waited."""
+
     look: float = 5.0
     """How often the table is asked for what others have put there; what this server stores it knows by itself."""
 
@@ -35,8 +42,9 @@ class DelayLimits:
     full_pause: float = 1.0
     """A channel without room is left alone for so long."""
 
-    full_channels: int = 200
-    """Channels that are left alone at a time; beyond it the one that has been for longest is tried again."""
+    full_channels: int = 10_000
+    """Channels that are left alone at a time; beyond it the one that has been for longest is tried again. More than can
+    be found full within a pause, or they would keep the others from being looked at; the names go into a query."""
 
     tombstone: float = 600.0
     """How long it is remembered that a message with a key was sent or cancelled, so that an older one, on its way

@@ -59,6 +59,8 @@ class DelayServer:
         self._reader: Reader | None = None
         self._held: list[tuple[Delivery, Request]] = []
         """What was taken and is not stored yet."""
+        self._behind_until = 0.0
+        """Until then (`time.monotonic`) nothing is sent as long as requests come that have waited for a server."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.stored = 0
@@ -113,6 +115,7 @@ class DelayServer:
 
     def run(self) -> None:
         """Work until `stop` is called. What is away, a database or a layer, is waited for."""
+        self._fall_behind()
         try:
             while not self._stopping.is_set():
                 try:
@@ -131,6 +134,10 @@ class DelayServer:
         self._agenda.forget()
         close_connections()
         self._stopping.wait(pause)
+        self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        self._behind_until = time.monotonic() + self._limits.catch_up
 
     def _close(self) -> None:
         self._sender.late.tell_rest()
@@ -152,12 +159,26 @@ class DelayServer:
         reader = self._reader = self._reader or self._layer.reader([DELAY_CHANNEL], self._limits.batch, 1)
         reset_queries()  # which Django keeps where DEBUG is on
         self._store(reader)
+        if self._catch_up(reader):
+            return
         self._send()
         self._database.end()
         self._way.end()
         if not self.is_ready:
             self._begin()
         self._take(reader, self._agenda.wait(timezone.now(), time.monotonic()))
+
+    def _catch_up(self, reader: Reader) -> bool:
+        """Take some of what has waited while no server worked; False when there is no more.
+
+        It may take back what has become due meanwhile, so it is stored before anything is sent.
+        """
+        if time.monotonic() >= self._behind_until:
+            return False
+        if self._take(reader, self._limits.catch_up_pause):
+            return True
+        self._behind_until = 0.0
+        return False
 
     def _begin(self) -> None:
         """Tell that the work has begun, and how much of it waits."""
@@ -187,10 +208,10 @@ class DelayServer:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    def _take(self, reader: Reader, wait: float) -> None:
-        """Take what comes within `wait` seconds, and all else that is there then."""
+    def _take(self, reader: Reader, wait: float) -> bool:
+        """Take what comes within `wait` seconds, and all else that is there then; say whether anything came."""
         until = time.monotonic() + wait
-        delivery = reader.receive(wait)
+        first = delivery = reader.receive(wait)
         if delivery is None:
             # A layer that somebody has closed returns at once.
             self._stopping.wait(max(0.0, until - time.monotonic()))
@@ -199,8 +220,9 @@ class DelayServer:
             self._consider(reader, delivery)
             size += len(delivery.body)
             if len(self._held) >= self._limits.batch or size >= self._limits.batch_bytes:
-                return
+                break
             delivery = reader.receive(0)
+        return first is not None
 
     def _consider(self, reader: Reader, delivery: Delivery) -> None:
         try:
