@@ -25,11 +25,19 @@ def database(request, tmp_path, django_db_setup, django_db_blocker):
     if request.param == "postgres":
         wanted = request.getfixturevalue("postgres_server")
     else:
-        wanted = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "tasks.sqlite3")}
+        wanted = {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(tmp_path / "tasks.sqlite3"),
+            "OPTIONS": {"timeout": 30},
+        }
     before = connections.settings["default"]
     with django_db_blocker.unblock():
         kept = connections["default"]
-        connections.settings["default"] = {**before, "OPTIONS": {}, **wanted}
+        connections.settings["default"] = {
+            **before,
+            "OPTIONS": {"timeout": 30} if request.param == "sqlite" else {},
+            **wanted,
+        }
         del connections["default"]
         try:
             executor = MigrationExecutor(connection)

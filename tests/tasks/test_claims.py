@@ -153,6 +153,31 @@ def test_one_loses_its_ticket_to_another(tasks):
     assert tasks.adopt().path == "a"
 
 
+def test_it_is_the_one_that_is_meant_or_the_one_whose_ticket_it_took(tasks):
+    first, second = add("first"), add("second")
+    tasks.lose_ticket(second)
+    assert tasks.adopt() == second
+    tasks.take_next("c")
+    tasks.lose_ticket(first)
+    assert tasks.adopt() == second
+
+
+def test_one_that_is_for_later_waits_for_its_time_without_a_ticket(tasks):
+    later = add("later", place=Place.ASIDE, wake_at=NOW + HOUR)
+    tasks.lose_ticket(later)
+    assert tasks.adopt() is None
+    tasks.join_line(NOW + HOUR)
+    assert tasks.adopt() == later
+
+
+@pytest.mark.parametrize("has_ticket", [True, False])
+def test_a_claim_knows_whether_there_was_a_ticket(tasks, has_ticket):
+    record = add("a")
+    if not has_ticket:
+        tasks.lose_ticket(record)
+    assert tasks.take_next("c").has_ticket == has_ticket
+
+
 def test_the_name_of_a_claim_fits_whatever_the_id_of_the_message(database):
     assert claims.claim_of("a") != claims.claim_of("b")
     assert {len(claims.claim_of(ticket)) for ticket in ("", "a", "€" * 500)} == {32}

@@ -14,7 +14,6 @@ from fairway.limits import BrokerLimits, ChannelRule
 from fairway.tasks import claims
 from fairway.tasks.consumers import LOSSES, RETRY, UNKNOWN, TaskUnknown, consume_ticket
 from fairway.tasks.models import Place, Status, TaskRecord
-from fairway.tasks.records import note_no_ticket
 from fairway.testing import Client
 from tests.tasks import jobs
 from tests.tasks.conftest import TASKS
@@ -167,7 +166,7 @@ def test_whichever_tasks_have_no_ticket_one_ticket_is_enough_for_all(consume, ch
     count_tickets(channel_client)
     for number, record in enumerate(TaskRecord.objects.order_by("enqueued_at")):
         if number in lonely:
-            note_no_ticket(record)
+            claims.Claims("default", "default", "default").lose_ticket(record)
     tickets = 1 + 3 - len(lonely)
     for number in range(4):
         assert tickets > 0

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from fairway.tasks.framework import TaskResultDoesNotExist
 from fairway.tasks.models import Place, Status, TaskRecord
-from fairway.tasks.records import get_record, make_record, note_no_ticket, take_back
+from fairway.tasks.records import get_record, make_record, take_back
 from tests.tasks import jobs
 
 HOUR = timedelta(hours=1)
@@ -45,14 +45,3 @@ def test_it_is_taken_back_unless_somebody_has_claimed_it(project):
     assert take_back(record)
     assert not take_back(claimed)
     assert list(TaskRecord.objects.all()) == [claimed]
-
-
-def test_one_without_a_ticket_is_woken_now_or_when_it_is_due(project):
-    before = timezone.now()
-    now, later = make(project), make(project, run_after=before + HOUR)
-    for record in (now, later):
-        note_no_ticket(record)
-        record.refresh_from_db()
-        assert not record.has_ticket
-    assert before <= now.wake_at <= timezone.now()
-    assert later.wake_at == later.run_after

@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Send
 from fairway.conf import channel_layers
-from fairway.errors import BackendError, ChannelFull, InvalidName
+from fairway.errors import BackendError, InvalidName
 from fairway.layers.base import Layer
 from fairway.tasks.framework import (
     AnyResult,
@@ -25,7 +25,7 @@ from fairway.tasks.framework import (
     task_enqueued,
 )
 from fairway.tasks.results import check_findable, result_of, task_of
-from fairway.tasks.tickets import Ticket, channel_of, make_ticket, send_ticket
+from fairway.tasks.tickets import Ticket, channel_of, make_ticket, send_or_note, send_ticket
 
 if TYPE_CHECKING:
     from fairway.tasks.models import TaskRecord
@@ -123,15 +123,18 @@ class ChannelTaskBackend(BaseTaskBackend):
 
     def _send(self, ticket: Send, record: "TaskRecord", *, is_alone: bool) -> None:
         """Send the ticket of a task that is stored; `is_alone` says that nothing else was stored with it."""
-        from fairway.tasks.records import note_no_ticket, take_back
+        from fairway.tasks.claims import Claims
+        from fairway.tasks.records import take_back
 
+        note_loss = partial(Claims(self.database, self.alias, record.queue).lose_ticket, record)
         try:
-            send_ticket(ticket, self.channel_layer)
+            if record.wake_at is None:
+                send_or_note(ticket, self.channel_layer, note_loss)
+            else:
+                send_ticket(ticket, self.channel_layer)
         except BackendError as error:
-            if isinstance(error, ChannelFull) and record.wake_at is None:
-                note_no_ticket(record)  # no fault: whoever takes one of all those tickets sends it
-            elif not is_alone:
-                note_no_ticket(record)
+            if not is_alone:
+                note_loss()
                 text = "the task %s is stored, but no worker was told: %s. `manage.py tasks resume` tells them"
                 logger.error(text, record, error)  # noqa: TRY400  the text says it all
             elif take_back(record):

@@ -52,7 +52,7 @@ class Claims:
             return record
         while (record := self._next.first()) is not None:
             # Whoever is the second to write finds nothing to write, and looks for the next.
-            if _begin(self._next.order_by(), record, claim):
+            if _begin(self._next.order_by().filter(has_ticket=record.has_ticket), record, claim):
                 return record
         return None
 
@@ -79,10 +79,19 @@ class Claims:
         has_lost = self._line.filter(pk=lonely.pk, wake_at__isnull=False)
         return lonely if has_lost.update(has_ticket=True, wake_at=None) else None
 
-    def lose_ticket(self) -> None:
-        """Note that one of the tasks in line has lost its ticket to another task."""
-        pk = self._line.filter(wake_at__isnull=True).values_list("pk", flat=True)[:1]
-        self._line.filter(pk__in=list(pk)).update(has_ticket=False, wake_at=timezone.now())
+    def lose_ticket(self, record: TaskRecord | None = None) -> None:
+        """Note that a task has no ticket: this one, or else any in line.
+
+        When this one has been claimed meanwhile, then with the ticket of another, which is missing one now.
+        """
+        if record is not None and self._aside.filter(pk=record.pk).update(has_ticket=False):
+            return
+        provided = self._line.filter(wake_at__isnull=True)
+        pk = None if record is None else record.pk
+        while pk is None or not provided.filter(pk=pk).update(has_ticket=False, wake_at=timezone.now()):
+            pk = next(iter(provided.values_list("pk", flat=True)[:1]), None)
+            if pk is None:
+                return
 
 
 def claim_of(ticket: str) -> str:

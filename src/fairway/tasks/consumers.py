@@ -1,6 +1,8 @@
 """What consumes a ticket: it claims the task that comes first, and runs it."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,10 +14,9 @@ from fairway.tasks import claims
 from fairway.tasks.backend import ChannelTaskBackend
 from fairway.tasks.framework import task_backends
 from fairway.tasks.models import TaskRecord
-from fairway.tasks.records import note_no_ticket
 from fairway.tasks.results import task_of
 from fairway.tasks.running import AWAY, note_failure, run_task, write_end
-from fairway.tasks.tickets import Ticket, due_by, read_ticket, send_ticket
+from fairway.tasks.tickets import Ticket, due_by, read_ticket, send_or_note
 from fairway.worker.retries import Retry
 
 logger = logging.getLogger("fairway.tasks")
@@ -78,26 +79,20 @@ def _claim(message: Message, ticket: Ticket, backend: ChannelTaskBackend) -> Tas
         if record is not None:
             return record
     queue.join_line(due_by(ticket))
-    _see_to_lonely(queue, backend)
+    lonely = queue.adopt()
+    if lonely is not None:
+        _send(ticket, backend, partial(queue.lose_ticket, lonely))
     record = queue.take_next(claim)
-    if record is not None and not record.has_ticket and not _send(ticket, backend):
-        queue.lose_ticket()  # the ticket here was that of another task
+    if record is not None and not record.has_ticket:
+        _send(ticket, backend, queue.lose_ticket)  # the one that is consumed here was that of another task
     return record
 
 
-def _see_to_lonely(queue: claims.Claims, backend: ChannelTaskBackend) -> None:
-    """Send the ticket of one task that has none: there was no room for it, or the layer was away."""
-    lonely = queue.adopt()
-    if lonely is not None and not _send(Ticket(lonely.backend, lonely.queue), backend):
-        note_no_ticket(lonely)
-
-
-def _send(ticket: Ticket, backend: ChannelTaskBackend) -> bool:
+def _send(ticket: Ticket, backend: ChannelTaskBackend, note_loss: Callable[[], None]) -> None:
     try:
-        send_ticket(backend.make_ticket(ticket.queue), backend.channel_layer)
+        send_or_note(backend.make_ticket(ticket.queue), backend.channel_layer, note_loss)
     except BackendError:
-        return False
-    return True
+        note_loss()
 
 
 def _give_up(message: Message, record: TaskRecord, error: Exception) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from fairway.tasks.framework import AnyTask, TaskResultDoesNotExist, normalize_json
@@ -47,14 +46,6 @@ def get_record(database: str, backend: str, result_id: str) -> TaskRecord:
 
 def take_back(record: TaskRecord) -> bool:
     """Delete a row that nobody was told of; False when some ticket has claimed it all the same."""
-    deleted, _ = _row(record).filter(status=Status.READY, claim="").delete()
+    rows = TaskRecord.objects.using(record._state.db)  # noqa: SLF001  Django documents it
+    deleted, _ = rows.filter(pk=record.pk, status=Status.READY, claim="").delete()
     return deleted > 0
-
-
-def note_no_ticket(record: TaskRecord) -> None:
-    """Note that a row has no ticket: whoever claims any task of its queue sends one, once it is due."""
-    _row(record).update(has_ticket=False, wake_at=timezone.now() if record.place == Place.IN_LINE else record.run_after)
-
-
-def _row(record: TaskRecord) -> QuerySet[TaskRecord]:
-    return TaskRecord.objects.using(record._state.db).filter(pk=record.pk)  # noqa: SLF001  Django documents it

@@ -4,13 +4,15 @@ Each queue has a channel of its own, `tasks.<queue>`, so that a worker may read 
 `QUEUES` is empty takes tasks of any queue, which nobody can list; all their tickets go to the channel `tasks`.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from django.utils import timezone
 
 from fairway.broker.effects import Send
-from fairway.errors import InvalidMessage
+from fairway.errors import BackendError, ChannelFull, InvalidMessage
 from fairway.layers.base import Layer
 from fairway.layers.codec import encode_message
 from fairway.message import Message
@@ -72,6 +74,21 @@ def send_ticket(effect: Send, layer: Layer) -> None:
         ChannelFull, LayerUnavailable, DeliveryLost: it could not be sent.
     """
     dispatch_effect(effect, layer, immediately=True)
+
+
+def send_or_note(effect: Send, layer: Layer, note_loss: Callable[[], None]) -> None:
+    """Send a ticket at once, or note that there was no room for it: whoever consumes one of the others sends it then.
+
+    Raises:
+        LayerUnavailable, DeliveryLost: as `send_ticket`; the loss is not noted.
+    """
+    try:
+        send_ticket(effect, layer)
+    except ChannelFull:
+        note_loss()
+        # The tickets that took the room may all have been consumed before this was noted. Then there is room now.
+        with suppress(BackendError):
+            send_ticket(effect, layer)
 
 
 def read_ticket(message: Message) -> Ticket:
