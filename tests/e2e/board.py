@@ -91,7 +91,7 @@ class Window:
         editor.press("Enter")
 
     def tick(self, title: str) -> None:
-        self.page.get_by_label(f"Done: {title}").check()
+        self.page.get_by_label(f"Done: {title}").click()
 
     def press(self, title: str, button: str) -> None:
         """Press one of the buttons of a card."""
@@ -127,6 +127,7 @@ class Window:
     def expect_live(self) -> None:
         """Wait until there is a connection, and nothing waits."""
         self.expect_line("Live")
+        expect(self.page.locator("#connection[data-waiting='0']")).to_be_visible()
 
     def expect_refused(self, title: str, why: str) -> None:
         expect(self.card(title).locator(".why")).to_have_text(why)

@@ -16,6 +16,8 @@ from django.db import transaction
 from board.models import Board, Card, Column
 from fairway.rohrpost import rohrpost_handler, rohrpost_subscription, send_error, send_success
 
+NO_BOARD = "This board is gone."
+
 
 class Reference(TypedDict):
     """Names a board."""
@@ -32,9 +34,12 @@ def may_watch(consumer, data: Reference):  # noqa: ARG001
 @rohrpost_handler("board.cards")
 def cards(consumer, request, data: Reference):
     """Answer with all cards of a board."""
-    found = Card.objects.filter(board=data["id"])
-    answer = {"cards": [card.as_data() for card in found]}
-    send_success(consumer=consumer, handler=request["type"], message_id=request["id"], data=answer)
+    answer = {"consumer": consumer, "handler": request["type"], "message_id": request["id"]}
+    board = Board.objects.filter(pk=data["id"]).first()
+    if board is None:
+        send_error(**answer, error=NO_BOARD)
+    else:
+        send_success(**answer, data={"cards": [card.as_data() for card in board.cards.all()]})
 
 
 def change(name):
@@ -76,7 +81,7 @@ def add(data: NewCard):
     """Add a card at the bottom of its column. One that is there already is left as it is."""
     board = Board.objects.select_for_update().filter(pk=data.board).first()
     if board is None:
-        raise ValidationError("This board is gone.")
+        raise ValidationError(NO_BOARD)
     known = Card.objects.filter(pk=data.id).first()
     if known:
         return known

@@ -8,6 +8,7 @@ import uuid
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
 
 from fairway.rohrpost import NotifyOnChange
@@ -42,7 +43,11 @@ class Card(NotifyOnChange, models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     board = models.ForeignKey(Board, models.CASCADE, related_name="cards")
-    title = models.CharField(max_length=TITLE_LENGTH, error_messages={"blank": "A card needs a title."})
+    title = models.CharField(
+        max_length=TITLE_LENGTH,
+        validators=[ProhibitNullCharactersValidator()],  # PostgreSQL stores none, and a form would have asked
+        error_messages={"blank": "A card needs a title."},
+    )
     column = models.CharField(max_length=10, choices=Column)
     position = models.PositiveIntegerField(default=0)
     done = models.BooleanField(default=False)

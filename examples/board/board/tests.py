@@ -142,6 +142,7 @@ class BoardTests(ChannelTestCase):
         self.assertEqual(self.add(self.here, " ")["error"], "A card needs a title.")
         error = self.here.ask("card.rename", id=str(self.sheets.pk), title="x" * (TITLE_LENGTH + 1))["error"]
         self.assertIn("at most 80 characters", error)
+        self.assertIn("Null characters", self.add(self.here, "a\0b")["error"])
         self.assertEqual(self.stands(), ["Sheets", "Winches"])
 
     def test_what_is_made_up_is_answered(self):
@@ -150,8 +151,10 @@ class BoardTests(ChannelTestCase):
             self.here.ask("card.tick", id="7", done=True)["error"], "Invalid data: Invalid UUID - at `$.id`"
         )
         self.assertIn("Invalid enum value 'sky'", self.add(self.here, "Moon", "sky")["error"])
-        answer = self.here.ask("card.add", board=0, id=str(uuid.uuid4()), title="x", column="deck")
-        self.assertEqual(answer["error"], "This board is gone.")
+        for board in (0, 10**30):
+            answer = self.here.ask("card.add", board=board, id=str(uuid.uuid4()), title="x", column="deck")
+            self.assertEqual(answer["error"], "This board is gone.")
+            self.assertEqual(self.here.ask("board.cards", id=board)["error"], "This board is gone.")
 
     def test_only_a_board_that_is_there_can_be_watched(self):
         """The group has the name of the board."""

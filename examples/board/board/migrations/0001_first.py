@@ -3,6 +3,7 @@
 import uuid
 from typing import ClassVar
 
+import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -26,7 +27,14 @@ class Migration(migrations.Migration):
             name="Card",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ("title", models.CharField(error_messages={"blank": "A card needs a title."}, max_length=80)),
+                (
+                    "title",
+                    models.CharField(
+                        error_messages={"blank": "A card needs a title."},
+                        max_length=80,
+                        validators=[django.core.validators.ProhibitNullCharactersValidator()],
+                    ),
+                ),
                 (
                     "column",
                     models.CharField(

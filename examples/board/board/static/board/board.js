@@ -44,7 +44,7 @@ async function change(type, data, patch, again = () => change(type, data, patch)
     const answer = await client.request(type, data, PATIENT);
     cards.settle(doing, answer?.card);
   } catch (error) {
-    cards.refuse(doing, error.message, again);
+    cards.refuse(doing, error.name === "RequestFailed" ? error.message : `Not saved: ${error.message}.`, again);
   }
   show();
 }

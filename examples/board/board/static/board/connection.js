@@ -2,11 +2,14 @@
 
 import { byId } from "./dom.js";
 
+const PATIENCE = 500;
+
 export class Connection {
   #client;
   #waiting = 0;
   #due = 0;
   #countdown = 0;
+  #later = 0;
 
   /** @param {import("../fairway/fairway.js").Client} client */
   constructor(client) {
@@ -23,7 +26,10 @@ export class Connection {
   /** @param {number} waiting how many changes are not answered yet */
   show(waiting) {
     this.#waiting = waiting;
-    this.#show();
+    byId("connection").dataset.waiting = String(waiting);
+    clearTimeout(this.#later);
+    // Most changes are saved in a blink: there is nothing to say of them, and nothing to read out.
+    this.#later = setTimeout(() => this.#show(), waiting && this.#client.state === "open" ? PATIENCE : 0);
   }
 
   #show() {
