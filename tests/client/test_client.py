@@ -1,6 +1,7 @@
 """The client as a whole: its life, its events, and a server that sends what it should not. No Django is needed."""
 
 import asyncio
+import itertools
 import json
 import logging
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import pytest
 
 from fairway.client import Client, Closing, connect
+from fairway.client.sockets import TURN
 from fairway.errors import BadFrame, ClientClosed, RequestFailed, TimedOut, UsageError
 from tests.client.rogue import echo, rogue
 from tests.support.waiting import await_until
@@ -164,6 +166,28 @@ async def test_a_flood_that_nobody_asked_for_is_bounded():
         pushes = client.pushes()
         assert await client.request("x", 1, timeout=50) == 1
         assert (len(pushes), pushes.dropped) == (1000, 4000)
+
+
+async def test_other_tasks_have_their_turn_in_a_flood():
+    """Both ways: what a task does between its turns is counted in frames, not in seconds."""
+    seen, turns = [], []
+
+    async def talk(peer):
+        for number in range(20_000):
+            await peer.send(json.dumps({"number": number}))
+        await echo(peer)
+
+    async def watch():
+        while True:
+            turns.append(len(seen))
+            await asyncio.sleep(0)
+
+    async with rogue(talk) as server, connect(server.url) as client:
+        client.on("message", seen.append)
+        watching = asyncio.create_task(watch())
+        await await_until(lambda: len(seen) == 20_000)
+        watching.cancel()
+    assert max(later - earlier for earlier, later in itertools.pairwise(turns)) <= TURN
 
 
 async def test_a_handler_may_close_the_client():

@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import itertools
+import json
 import random
+from pathlib import Path
 
 import pytest
 
 from fairway.client import connect
 from fairway.client.requests import Waiting
+from fairway.client.sockets import TURN
 from fairway.errors import (
     ClientClosed,
     ConnectionLost,
@@ -23,6 +27,7 @@ from fairway.limits import UNLIMITED, ClientLimits
 from tests.client.rogue import echo, lose, rogue
 from tests.support.waiting import await_until
 
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "client.json").read_text())
 NOWHERE = "ws://127.0.0.1:9/"
 
 
@@ -73,6 +78,31 @@ async def test_what_is_on_the_wire():
         {"type": "null", "id": "#2", "auth_jwt": "secret", "data": None},
         {"type": "data", "id": "#3", "auth_jwt": "secret", "data": {"title": "Größe"}},
     ]
+
+
+async def test_what_is_on_the_wire_is_what_every_client_sends():
+    """The ids differ: each client counts its own."""
+    told = [dict(frame) for frame in VECTORS["sent"]]
+    seen = []
+
+    async def note(peer):
+        while True:
+            seen.append(await peer.ask())
+            if "id" in seen[-1]:
+                await peer.answer(seen[-1])
+
+    async with rogue(note) as server:
+        for frame in told:
+            count = len(seen)
+            async with connect(server.url, token=frame.get("auth_jwt", "")) as client:
+                if "stream" in frame:
+                    await client.stream(frame["stream"]).send(frame["payload"])
+                elif "data" in frame:
+                    await client.request(frame["type"], frame["data"])
+                else:
+                    await client.request(frame["type"])
+                await await_until(lambda count=count: len(seen) > count)
+    assert seen == [{**frame, **({"id": "#1"} if "id" in frame else {})} for frame in told]
 
 
 async def test_answers_may_come_in_any_order():
@@ -365,6 +395,24 @@ async def test_ten_thousand_at_once_are_all_answered_and_nothing_is_left():
         numbers = range(10_000)
         assert await asyncio.gather(*(client.request("x", number) for number in numbers)) == [*numbers]
         assert is_empty(client)
+
+
+async def test_sending_many_lets_other_tasks_have_their_turn():
+    turns = []
+
+    async def watch(client):
+        while True:
+            turns.append(client.statistics.queued)
+            await asyncio.sleep(0)
+
+    async with rogue() as server, connect(server.url, limits=limits(timeout=50)) as client:
+        await client.wait_open()
+        tasks = [asyncio.create_task(client.request("x", number)) for number in range(2_000)]
+        await asyncio.sleep(0)
+        watching = asyncio.create_task(watch(client))
+        await asyncio.gather(*tasks)
+        watching.cancel()
+    assert max(earlier - later for earlier, later in itertools.pairwise(turns)) <= TURN
 
 
 @pytest.mark.usefixtures("quick")

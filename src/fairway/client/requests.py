@@ -6,6 +6,7 @@ are sent again that do no harm twice.
 """
 
 import asyncio
+import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import msgspec
 from fairway.client.deadlines import within
 from fairway.client.frames import ID_PREFIX, encode
 from fairway.client.link import Link
+from fairway.client.sockets import TURN
 from fairway.errors import ClientClosed, ConnectionLost, QueueFull, RequestFailed
 from fairway.limits import ClientLimits
 
@@ -165,7 +167,9 @@ class Requests:
         Raises: what `send` raises.
         """
         token = msgspec.json.encode(self._link.token) if self._link.token else b""
-        while True:
+        for count in itertools.count(1):
+            if count % TURN == 0:
+                await asyncio.sleep(0)
             while not self._queue:
                 self._more.clear()
                 await self._more.wait()

@@ -1,5 +1,6 @@
 """One WebSocket, by `websockets`: the only module of the client that knows the library."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
@@ -19,6 +20,9 @@ CLOSE_TIMEOUT = 5.0
 """Seconds for the server's half of the closing handshake; then the transport is cut."""
 
 ABNORMAL = 1006
+
+TURN = 100
+"""Frames after which other tasks have their turn: `websockets` waits for nothing that is in its buffers."""
 
 
 class Handshake(TypedDict, total=False):
@@ -91,7 +95,9 @@ class Socket:
         recv = self._connection.recv
         try:
             while True:
-                received(await recv())
+                for _ in range(TURN):
+                    received(await recv())
+                await asyncio.sleep(0)
         except ConnectionClosed as error:
             return self._closing(error)
 
