@@ -133,7 +133,7 @@ def test_of_many_channels_without_room_the_first_is_tried_again_sooner(database,
         keep(n, n - 100, channel=f"full{n % 4}")
     sender.send_due()
     assert sorted({row.channel_name for row in sender._rows("default")}) == ["full0", "full1"]
-    assert "(1 delayed message) and 2 more channels: what is due there waits" in caplog.text
+    assert "'full3' (1 delayed message): what is due there waits" in caplog.text
 
 
 def test_channels_without_room_are_told_once_a_minute(database, caplog):

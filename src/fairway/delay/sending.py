@@ -125,7 +125,7 @@ class Sender:
                 break
             if row.body is None:
                 outcome.done.append(row)
-            elif row.channel_name not in self._left_alone:
+            elif row.channel_name not in self._left_alone and row.channel_name not in outcome.full:
                 try:
                     self._publish(row)
                     outcome.done.append(row)
@@ -152,7 +152,7 @@ class Sender:
 
     def _tell_full(self, channels: Collection[str]) -> None:
         due = DelayedMessage.objects.using(database()).waiting().is_due()
-        due = due.filter(layer=self._alias, channel_name__in=list(channels)[: self._limits.full_channels])
+        due = due.filter(layer=self._alias, channel_name__in=channels)
         counts = due.values_list("channel_name").annotate(waiting=Count("id")).order_by("-waiting", "channel_name")
         tell_full(counts[:NAMED], len(channels))
 
