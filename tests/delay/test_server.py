@@ -172,7 +172,7 @@ def test_requests_are_held_while_the_database_is_away(layer, serve, ears, databa
 
     assert [ears.take()["n"] for _ in range(2)] == [2, 3]
     wait_until(lambda: DelayedMessage.objects.count() == 1, "the rows to go")
-    wait_until(lambda: "is back" in caplog.text, "the line")
+    wait_until(lambda: "is back after" in caplog.text, "the line")
     told = [message.partition(" after")[0].partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["the database is away", "the database is back"]
 
