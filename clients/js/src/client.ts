@@ -49,7 +49,10 @@ export interface Stream<Received = unknown, Sent = unknown> {
   on(handler: Handler<Received>): () => void;
 }
 
-/** How long the server may be silent when there is reason to doubt that it is there. */
+/**
+ * How long the server may be silent when there is reason to doubt that it is there. Where it has something to do, it gets
+ * as long as ever: answers come in order, and a slow one is no reason to give all up.
+ */
 const DOUBT = 5_000;
 
 export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<Events> {
@@ -59,6 +62,8 @@ export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<E
   #subscriptions: Subscriptions;
   #streams = new Map<string, Set<{ handler: Handler<never> }>>();
   #received = 0;
+  // Pings under way.
+  #probes = 0;
   #heart: ReturnType<typeof setInterval> | undefined;
 
   /** Use `connect`. */
@@ -155,7 +160,10 @@ export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<E
       },
       reconnecting: (next) => void this.emit("reconnecting", next),
       moved: () => this.#tell(),
-      doubted: () => void (this.#settings.heartbeat && this.#probe(DOUBT)),
+      doubted: () => {
+        const { heartbeat } = this.#settings;
+        if (heartbeat) this.#probe(this.#requests.inFlight > this.#probes ? heartbeat : DOUBT);
+      },
       failed: (error) => this.#failed(error),
     };
   }
@@ -163,9 +171,14 @@ export class Client<A extends Record<keyof A, Exchange> = Api> extends Emitter<E
   // Ask for a sign of life. Any frame is one, also a complaint that the server knows no ping.
   #probe(timeout: number): void {
     const heard = this.#received;
-    this.ping({ timeout }).catch((error) => {
-      if (error instanceof TimedOut && heard === this.#received) this.#link.abandon();
-    });
+    this.#probes++;
+    this.ping({ timeout })
+      .catch((error) => {
+        if (error instanceof TimedOut && heard === this.#received) this.#link.abandon();
+      })
+      .finally(() => {
+        this.#probes--;
+      });
   }
 
   #take(text: unknown): void {

@@ -55,6 +55,11 @@ export class Requests {
     return this.#link.state === "open";
   }
 
+  /** How many wait for their answers. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
   /**
    * Send a request, now or when there is a connection. Returns the `data` of the answer; `heard` gets it before the next
    * frame is looked at.

@@ -221,6 +221,7 @@ test("offline in a wait ends it at once", async () => {
 });
 
 test("an open connection is doubted when the browser goes offline: one to the same machine stays", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
   const page = new Page();
   const client = await opened();
   page.goOffline();
@@ -286,6 +287,21 @@ test("an open connection is doubted when the browser comes online, and given up 
   page.show(true);
   await vi.advanceTimersByTimeAsync(5_100);
   expect(sockets[0]?.closedWith).toEqual([1000]);
+});
+
+test("a server that is at work is not doubted so soon: answers come in order", async () => {
+  const page = new Page();
+  const client = await opened();
+  const slow = client.request("slow", null, { timeout: 60_000 });
+  for (const isVisible of [false, true]) page.show(isVisible);
+  await vi.advanceTimersByTimeAsync(20_000);
+  socket().answer("slow", { data: { done: true } });
+  expect(await slow).toEqual({ done: true });
+  socket().answer("ping");
+  page.show(true);
+  page.show(true); // its own questions are no work
+  await vi.advanceTimersByTimeAsync(5_100);
+  expect(client.state).toBe("waiting");
 });
 
 test("a connection that is doubted twice is lost once", async () => {
