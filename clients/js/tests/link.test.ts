@@ -290,6 +290,7 @@ test("an open connection is doubted when the browser comes online, and given up 
 });
 
 test("a server that is at work is not doubted so soon: answers come in order", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
   const page = new Page();
   const client = await opened();
   const slow = client.request("slow", null, { timeout: 60_000 });
