@@ -407,9 +407,9 @@ async def test_sending_many_lets_other_tasks_have_their_turn():
 
     async with rogue() as server, connect(server.url, limits=limits(timeout=50)) as client:
         await client.wait_open()
-        tasks = [asyncio.create_task(client.request("x", number)) for number in range(2_000)]
-        await asyncio.sleep(0)
         watching = asyncio.create_task(watch(client))
+        await asyncio.sleep(0)
+        tasks = [asyncio.create_task(client.request("x", number)) for number in range(2_000)]
         await asyncio.gather(*tasks)
         watching.cancel()
     assert max(earlier - later for earlier, later in itertools.pairwise(turns)) <= TURN
