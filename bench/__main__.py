@@ -44,8 +44,8 @@ printed are medians over the rounds with their range.
            permessage-deflate. A member publishes, the consumer sends to the group, the client counts the deliveries.
   echo     closed loop: 1 and 100 sockets on a plain consumer, the same on a JSON class with session user, and one ORM
            query per message, and 100 sockets of which one is on a consumer that takes 200 ms (latency of the other 99).
-  rohrpost 1 and 100 sockets that send pings to fairway.rohrpost, with and without users, beside a JSON consumer that
-           echoes the same frames.
+  rohrpost 100 sockets that send pings to fairway.rohrpost, with and without users, beside a JSON consumer that echoes
+           the same frames.
   rate     the echo with 100 sockets where servers and client share all cores: plain, with the slow consumer, and the
            JSON class with session user.
   http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.
@@ -106,6 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     watched = OCCASIONS in options.only and not options.shapes
     if not contenders or not (shapes or watched):
         raise BenchError("nothing left to measure")
+    contenders = [each for each in contenders if _is_needed(each, shapes) or (watched and type(each) in WATCHED)]
     rounds = options.rounds or (1 if options.quick else 2)
     _say(f"{len(shapes)} shapes, {len(contenders)} contenders, {rounds} rounds; logs in {folder}")
     started = len(contenders)
@@ -196,6 +197,10 @@ def _prepared(contenders: list[Contender], skipped: dict[str, str]) -> list[Cont
 
 def _chosen(shape: Shape, options: argparse.Namespace) -> bool:
     return shape.family in options.only and (not options.shapes or shape.key in options.shapes)
+
+
+def _is_needed(contender: Contender, shapes: list[Shape]) -> bool:
+    return any(contender.does(shape) for shape in shapes)
 
 
 def _possible(shapes: list[Shape], contenders: list[Contender], skipped: dict[str, str]) -> list[Shape]:

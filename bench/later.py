@@ -3,9 +3,9 @@
 A process schedules them, a delay server keeps them, and the consumer of a worker process says when each has come. All
 of that runs on all cores, on which nobody else has anything to do. Clocks are those on the wall, all of one machine.
 
-`Lateness` lets messages be due at random moments. `Turnover` schedules as many as it can, which ends when a last one
-that is due at once has come; a delay server takes requests in their order. All but that are due together, a good while
-later. Its two phases are counted apart.
+`Lateness` lets messages be due at random moments. Their CPU time is that of scheduling and sending them, each
+alone. `Turnover` schedules as many as it can, which ends when a last one that is due at once has come; a delay server
+takes requests in their order. All but that are due together, a good while later. Its two phases are counted apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 import time
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from socket import socket
 
@@ -27,26 +27,29 @@ from bench.processes import Accounts
 TIMEOUT = 30.0
 AHEAD = 300  # Milliseconds from the order to schedule until the first may be due.
 WARM_UP = 200  # Messages.
-FIRST_LEAD, LONGEST_LEAD, MARGIN = 4.0, 10.0, 0.5  # Seconds until messages that are still to be scheduled are due.
+FIRST_LEAD, LONGEST_LEAD, MARGIN = 3.0, 10.0, 0.5  # Seconds until messages that are still to be scheduled are due.
 
 LATE, SCHEDULED, DELIVERED = "late", "scheduled", "delivered"  # Phases.
+
+Parts = Callable[[], Mapping[str, Accounts]]
 
 
 class DelayExercise(ABC):
     """What both exercises share: the order to schedule, and what comes of it."""
 
-    def __init__(self, shape: Shape, scheduler: End, arrivals: socket, parts: Mapping[str, Accounts]) -> None:
-        """Warm everybody up. `parts` are those whose CPU time counts, by their names."""
+    def __init__(self, shape: Shape, scheduler: End, arrivals: socket, parts: Parts) -> None:
+        """Warm everybody up. `parts` returns those whose CPU time counts, by their names."""
         self._shape = shape
         self._scheduler = scheduler
         self._arrivals = arrivals
         arrivals.settimeout(TIMEOUT)
-        self._parts = parts
         self._next = 0
         self._due: dict[int, int] = {}
         self._latencies = array("d")
         self._sample = Sample(units=0)
         self._warm_up()
+        # Only now: a delay server connects when it has something to do, and PostgreSQL has a process for that.
+        self._parts = parts()
         self._settled()
 
     @abstractmethod
@@ -157,7 +160,7 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def delay_exercise(shape: Shape, scheduler: End, arrivals: socket, parts: Mapping[str, Accounts]) -> DelayExercise:
+def delay_exercise(shape: Shape, scheduler: End, arrivals: socket, parts: Parts) -> DelayExercise:
     """Return the one that a shape asks for."""
     kind = Lateness if shape.seconds else Turnover
     return kind(shape, scheduler, arrivals, parts)

@@ -139,19 +139,6 @@ def environment(family: Family) -> dict[str, str]:
     return {SERVERS: str(servers(family)), **middleware}
 
 
-def _pings(text: str, sockets: int) -> Shape:
-    return Shape(
-        key=f"rohrpost-{sockets}",
-        title=f"rohrpost: {text}, ping, {SMALL} B",
-        family="rohrpost",
-        path="/requests/",
-        sockets=sockets,
-        requests=True,
-        contenders=REQUESTS,
-        seconds=1.5,
-    )
-
-
 def _through_layer(name: str, text: str, size: int) -> Shape:
     return Shape(
         key=f"message-{name}",
@@ -277,8 +264,16 @@ SHAPES: tuple[Shape, ...] = (
         slow_sockets=1,
         seconds=2.5,
     ),
-    _pings("1 socket", 1),
-    _pings("100 sockets", 100),
+    Shape(
+        key="rohrpost-100",
+        title="rohrpost: 100 sockets, ping, 100 B",
+        family="rohrpost",
+        path="/requests/",
+        sockets=100,
+        requests=True,
+        contenders=REQUESTS,
+        seconds=2.5,
+    ),
     Shape(
         key="rate-100",
         title="echo on all cores: 100 sockets, function, 100 B",

@@ -177,8 +177,12 @@ def _exercise(shape: Shape, server: Running) -> AnyExercise:
     if shape.family == "message":
         return MessageExercise(shape, server.ends, server.accounts())
     if shape.family == "delay" and server.arrivals:
-        parts = {name: server.accounts_of(name) for name in (DELAY_SERVER, DATABASE)}
-        return delay_exercise(shape, server.ends[0], server.arrivals, parts)
+        return delay_exercise(
+            shape,
+            server.ends[0],
+            server.arrivals,
+            lambda: {name: server.accounts_of(name) for name in (DELAY_SERVER, DATABASE)},
+        )
     if shape.family in HTTP:
         return HttpExercise(shape, server.port, server.accounts())
     return Exercise(shape, server.ports, server.accounts(), cookie=server.cookie)
