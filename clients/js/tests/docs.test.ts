@@ -9,7 +9,7 @@ import { FakeWebSocket, settled, socket, sockets } from "./support/fake.ts";
 
 /** The page of the documentation: its code runs as it stands, its tables hold. */
 
-const page = await readFile(new URL("../../../docs/browser-client.md", import.meta.url), "utf8");
+const page = await readFile(new URL("../../../docs/reference/browser-client.md", import.meta.url), "utf8");
 const ANSWERS: Record<string, unknown> = { "todo.add": { pk: 7 }, subscribe: { group: "board-7" } };
 
 beforeEach(() => {
