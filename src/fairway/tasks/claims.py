@@ -58,7 +58,8 @@ class Claims:
 
     def take_again(self, claim: str) -> TaskRecord | None:
         """Claim once more what this ticket had claimed when its worker was lost, or put off; None if it is done."""
-        record = self._tasks.filter(claim=claim).first()
+        # By the claim alone, so that no planner prefers another index, however many tasks the queue has.
+        record = next(iter(TaskRecord.objects.using(self._database).filter(claim=claim)[:1]), None)
         if record is None:
             return None
         same = self._tasks.filter(status=record.status, claim=claim, attempts=record.attempts)

@@ -69,6 +69,7 @@ class TaskRecord(models.Model):
                 fields=["backend", "queue", "status", "place", "-priority", "enqueued_at"], name="fairway_tasks_next"
             ),
             models.Index(fields=["backend", "queue", "status", "place", "wake_at"], name="fairway_tasks_wake"),
+            models.Index(fields=["claim"], name="fairway_tasks_claim"),
         ]
 
     def __str__(self) -> str:

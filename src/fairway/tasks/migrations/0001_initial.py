@@ -61,6 +61,7 @@ class Migration(migrations.Migration):
                         name="fairway_tasks_next",
                     ),
                     models.Index(fields=["backend", "queue", "status", "place", "wake_at"], name="fairway_tasks_wake"),
+                    models.Index(fields=["claim"], name="fairway_tasks_claim"),
                 ],
             },
         ),
