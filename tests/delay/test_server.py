@@ -17,7 +17,7 @@ from fairway.delay.server import DelayServer
 from fairway.delay.storing import store
 from fairway.layers import LocalLayer, RedisLayer
 from fairway.layers.memory import MemoryLayer
-from fairway.limits import BrokerLimits, ChannelRule
+from fairway.limits import MIB, BrokerLimits, ChannelRule, MessageLimits
 from tests.delay.harness import QUICK, Ears
 from tests.support.hubs import HubThread
 from tests.support.waiting import wait_until
@@ -417,3 +417,11 @@ def test_what_was_taken_back_while_no_server_ran_is_not_sent_by_the_next(layer, 
 
     assert sorted(ears.take()["n"] for _ in range(18)) == list(range(2, 20))
     assert not ears.has_more()
+
+
+def test_a_message_may_be_as_large_as_its_layer_says(layer, serve, sqlite, ears):
+    layer.message_limits = MessageLimits(body=10 * MIB)
+    Channel("reports", channel_layer=layer).send({"text": "x" * 9 * MIB}, delay=timedelta(milliseconds=1))
+    serve()
+
+    assert len(ears.take()["text"]) == 9 * MIB

@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from fairway.broker.effects import Delivery
 from fairway.errors import InvalidMessage, InvalidName, MessageTooLarge, UsageError
-from fairway.layers.codec import decode_message, encode_message
+from fairway.layers.codec import DEFAULT_LIMITS, decode_message, encode_message
+from fairway.limits import MessageLimits
 from fairway.names import check_channel, check_not_reserved
 from fairway.scheduling import LONGEST_DELAY, check_key
 
@@ -49,12 +50,13 @@ def name_of(message_id: str) -> str:
     return blake2b(message_id.encode(), digest_size=16).hexdigest()
 
 
-def parse_request(delivery: Delivery, now: int) -> Request:
+def parse_request(delivery: Delivery, now: int, limits: MessageLimits = DEFAULT_LIMITS) -> Request:
     """Return what a message asks for.
 
     Parameters:
         delivery: the message.
         now: milliseconds since the epoch.
+        limits: what a message may be on its layer.
 
     Raises:
         InvalidMessage: it cannot be done; the text names the key, the value and what is wanted.
@@ -69,7 +71,7 @@ def parse_request(delivery: Delivery, now: int) -> Request:
             raise InvalidMessage("'cancel' needs the 'key' of what is to be cancelled", "key")
         return Request(name=name, channel=channel, key=key, sent=sent)
     due = _due(message, now)
-    body, reply_channel = _content(message)
+    body, reply_channel = _content(message, limits)
     return Request(name=name, channel=channel, due=due, body=body, reply_channel=reply_channel, key=key, sent=sent)
 
 
@@ -101,13 +103,13 @@ def _due(message: Mapping[str, Any], now: int) -> int:
     return due
 
 
-def _content(message: Mapping[str, Any]) -> tuple[bytes, str]:
+def _content(message: Mapping[str, Any], limits: MessageLimits) -> tuple[bytes, str]:
     """Return the message to be sent, encoded, and the connection that it is about."""
     content = _required(message, "content")
     if not isinstance(content, dict):
         raise _wrong("content", content, "a dict, the message to be sent")
     try:
-        body = encode_message(content)
+        body = encode_message(content, limits)
     except (InvalidMessage, MessageTooLarge) as error:
         raise InvalidMessage(f"'content': {error}", "content") from None
     return body, reply_channel_of(content)

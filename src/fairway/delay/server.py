@@ -226,7 +226,7 @@ class DelayServer:
 
     def _consider(self, reader: Reader, delivery: Delivery) -> None:
         try:
-            request = parse_request(delivery, milliseconds_now())
+            request = parse_request(delivery, milliseconds_now(), self._layer.message_limits)
         except InvalidMessage as error:
             self._refuse(reader, delivery, str(error))
         else:

@@ -67,7 +67,7 @@ def _store_requests(layer: MemoryLayer, alias: str) -> None:
     from fairway.delay.storing import store
 
     now = milliseconds_now()
-    requests = [parse_request(delivery, now) for delivery in _taken(layer)]
+    requests = [parse_request(delivery, now, layer.message_limits) for delivery in _taken(layer)]
     store(requests, alias, DelayLimits())
 
 
