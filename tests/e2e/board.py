@@ -14,6 +14,7 @@ from tests.support.processes import ROOT, Program, running_python
 BOARD = ROOT / "examples" / "board"
 MANAGE = BOARD / "manage.py"
 PATIENCE = 10_000  # milliseconds; Playwright waits for conditions, at most so long
+RETURN = 40_000  # the same for a page that comes back by itself: its longest delay is 30 seconds
 
 expect.set_options(timeout=PATIENCE)
 
@@ -122,7 +123,7 @@ class Window:
 
     def expect_line(self, text: str) -> None:
         """Wait until the line at the top says so."""
-        expect(self.page.locator("#connection-text")).to_have_text(text)
+        expect(self.page.locator("#connection-text")).to_have_text(text, timeout=RETURN)
 
     def expect_live(self) -> None:
         """Wait until there is a connection, and nothing waits."""
