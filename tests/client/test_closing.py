@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fairway.client.closing import CLOSE_CODES, DELAYS, STATUSES, Closing, delay_after, verdict_after
+from fairway.client.closing import CLOSE_CODES, DELAYS, STATUSES, Closing, checked, delay_after, verdict_after
+from fairway.errors import UsageError
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "client.json").read_text())
 CODES = [(code, verdict) for verdict, codes in VECTORS["close_codes"].items() for code in codes]
@@ -45,6 +46,11 @@ def test_a_delay_is_any_within_its_bounds(verdict, failures):
     assert bounds.least <= min(delays)
     assert max(delays) <= most
     assert max(delays) - min(delays) > 0.8 * (most - bounds.least)
+
+
+def test_an_application_can_give_them_no_other_meaning():
+    with pytest.raises(UsageError, match="codes: 4503 means one of soon, later, stay, not 'never'"):
+        checked({403: "stay", 4503: "never"})
 
 
 def test_an_end_is_told_in_a_few_words():

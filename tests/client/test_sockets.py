@@ -35,7 +35,9 @@ def test_an_address_may_be_that_of_a_page(url, meant):
     assert Address(url, {}).url == meant
 
 
-@pytest.mark.parametrize("url", ["/ws/", "localhost:8000", "ftp://a/", "ws://", "", "://a"])
+@pytest.mark.parametrize(
+    "url", ["/ws/", "localhost:8000", "ftp://a/", "ws://", "", "://a", "http://[", "ws://a/#b", "httpx://a"]
+)
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(UsageError, match="begins with ws://, wss://, http:// or https://"):
         Address(url, {})
@@ -71,6 +73,34 @@ async def test_texts_go_both_ways():
         closing = await reading
     assert heard == ['{"type": "x", "id": "Gr\\u00fc\\u00dfe", "data": null}']
     assert (closing.code, closing.will_reconnect) == (1006, False)  # it is this side that has closed it
+
+
+async def test_a_redirect_is_not_followed():
+    """What the headers hold is for one server alone."""
+
+    def elsewhere(connection, request):
+        answer = connection.respond(301, "")
+        answer.headers["Location"] = other.url
+        return answer
+
+    async with rogue() as other, rogue(process_request=elsewhere) as server:
+        with pytest.raises(
+            NoConnection, match=r"HTTP 301 .*; a redirect is not followed, and this one leads to 'ws://1"
+        ) as caught:
+            await opened(server.url, headers={"X-Key": "secret"})
+    assert (caught.value.closing.status, other.peers) == (301, [])
+
+
+async def test_over_tls_a_server_is_believed_only_with_a_certificate(redis_certificates):
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(redis_certificates.certificate, redis_certificates.key)
+    async with rogue(ssl=ours) as server:
+        url = server.url.replace("ws:", "https:")
+        with pytest.raises(NoConnection, match=r"1006 no connection: .*CERTIFICATE_VERIFY_FAILED"):
+            await opened(url)
+        socket = await opened(url, ssl=ssl.create_default_context(cafile=redis_certificates.ca))
+        await socket.answers()
+        await socket.close()
 
 
 async def test_nobody_there():
@@ -148,6 +178,21 @@ BROKEN = {
     "absurdly large": b"\x81\x7f" + (2**62).to_bytes(8, "big"),
     "bad close": b"\x88\x02\x00\x01",
 }
+
+
+async def test_a_server_that_closes_and_does_not_go_is_cut(monkeypatch):
+    monkeypatch.setattr("fairway.client.sockets.CLOSE_TIMEOUT", 0.05)
+    gone = asyncio.Event()
+
+    async def linger(peer):
+        peer.socket.transport.write(b"\x88\x02\x03\xf4")
+        peer.socket.transport.pause_reading()
+        await asyncio.wait_for(gone.wait(), 20)
+        peer.socket.transport.abort()
+
+    async with rogue(linger) as server:
+        assert (await ended(server.url)).code == 1012
+        gone.set()
 
 
 @pytest.mark.parametrize("frame", BROKEN.values(), ids=BROKEN)

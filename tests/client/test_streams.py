@@ -75,7 +75,7 @@ async def test_the_end_of_the_client_ends_all_feeds(code):
         feeds = [client.pushes(), client.messages(), client.stream("a"), client.stream("b")]
         await feeds[2].send({})
         await await_until(lambda: client.state == "closed")
-        for feed in feeds:
+        for feed in [*feeds, client.pushes(), client.messages(), client.stream("a")]:
             with pytest.raises(StopAsyncIteration if code == 1000 else ClientClosed):
                 await anext(feed)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, Unpack
 
-from fairway.client.closing import Closing, Verdict
+from fairway.client.closing import Closing, Verdict, checked
 from fairway.client.deadlines import within
 from fairway.client.events import Emitter
 from fairway.client.feeds import Feed, Overflow
@@ -253,8 +253,8 @@ def connect(
         handshake: `headers`, `protocols`, `ssl` and `proxy`.
 
     Raises:
-        UsageError: the address or the handshake cannot be used.
+        UsageError: the address, the codes or the handshake cannot be used.
         MissingExtra: `websockets` is not installed.
     """
-    address = Address(url, handshake)
-    return Client(lambda watcher: Link(address, limits, codes, watcher, token), limits)
+    address, meant = Address(url, handshake), checked(codes)
+    return Client(lambda watcher: Link(address, limits, meant, watcher, token), limits)

@@ -9,7 +9,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+from fairway.errors import UsageError
 
 Verdict = Literal["soon", "later", "stay"]
 """What the client does after an end."""
@@ -84,6 +86,19 @@ class Closing(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}".strip()
+
+
+def checked(own: Mapping[int, Verdict]) -> Mapping[int, Verdict]:
+    """Return what codes and statuses mean to the application.
+
+    Raises:
+        UsageError: there is no such meaning.
+    """
+    for number, verdict in own.items():
+        if verdict not in get_args(Verdict):
+            msg = f"codes: {number} means one of {', '.join(get_args(Verdict))}, not {verdict!r}"
+            raise UsageError(msg)
+    return own
 
 
 def verdict_after(closing: Closing, own: Mapping[int, Verdict] = MappingProxyType({})) -> Verdict:

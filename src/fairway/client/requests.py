@@ -6,7 +6,6 @@ are sent again that do no harm twice.
 """
 
 import asyncio
-import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -167,21 +166,16 @@ class Requests:
         Raises: what `send` raises.
         """
         token = msgspec.json.encode(self._link.token) if self._link.token else b""
-        for count in itertools.count(1):
-            if count % TURN == 0:
-                await asyncio.sleep(0)
-            while not self._queue:
-                self._more.clear()
-                await self._more.wait()
-            message_id, waiting = self._queue.popitem(last=False)
-            self._unsent -= waiting.size
-            self._in_flight[message_id] = waiting
-            if waiting.is_request:
-                await send(_with_token(waiting, token))
-            else:
-                await send(waiting.tail)
-                self._in_flight.pop(message_id, None)
-                waiting.succeed(None)
+        while True:
+            for _ in range(TURN):
+                waiting = await self._next()
+                if waiting.is_request:
+                    await send(_with_token(waiting, token))
+                else:
+                    await send(waiting.tail)
+                    self._in_flight.pop(waiting.id, None)
+                    waiting.succeed(None)
+            await asyncio.sleep(0)
 
     def lost(self, why: str) -> None:
         """There is no connection any more. What may be sent again goes before what was not sent yet."""
@@ -201,6 +195,16 @@ class Requests:
         self._unsent = 0
         for each in waiting:
             each.fail(ClientClosed(f"the client was closed before {each.what} was settled: {why}"))
+
+    async def _next(self) -> Waiting:
+        """Take the next one that is to be sent; from now on the server may have seen it."""
+        while not self._queue:
+            self._more.clear()
+            await self._more.wait()
+        message_id, waiting = self._queue.popitem(last=False)
+        self._unsent -= waiting.size
+        self._in_flight[message_id] = waiting
+        return waiting
 
     def _request(self, kind: str, data: Any, *, idempotent: bool) -> Waiting:
         message_id = self._next_id()

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
-from urllib.parse import urlsplit
 
 from fairway.client.closing import Closing
 from fairway.errors import ConnectionLost, MissingExtra, UsageError
@@ -12,7 +11,8 @@ from fairway.limits import ClientLimits
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
-    from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+    from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+    from websockets.uri import parse_uri
 except ImportError as error:
     raise MissingExtra(f"the client ({error})", "client") from error
 
@@ -44,6 +44,14 @@ class Handshake(TypedDict, total=False):
 _NAMES = {"headers": "additional_headers", "protocols": "subprotocols", "ssl": "ssl", "proxy": "proxy"}
 
 
+class _Connect(connect):
+    """Follows no redirect, as no browser does: what `headers` hold is for one server alone."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Take it for a refusal."""
+        return exc
+
+
 class NoConnection(Exception):
     """A try failed. `closing` tells how."""
 
@@ -64,18 +72,19 @@ class Address:
     """
 
     def __init__(self, url: str, handshake: Handshake) -> None:
-        scheme = urlsplit(url).scheme
-        if scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
-            msg = f"the address of a server begins with ws://, wss://, http:// or https:// and its name, not {url!r}"
-            raise UsageError(msg)
+        self.url = url.replace("http", "ws", 1) if url.startswith(("http://", "https://")) else url
+        try:
+            is_secure = parse_uri(self.url).secure
+        except (InvalidURI, ValueError) as error:
+            msg = f"the address of a server begins with ws://, wss://, http:// or https:// and its name; {error}"
+            raise UsageError(msg) from error
         unknown = sorted(set(handshake) - set(_NAMES))
         if unknown:
             msg = f"connect() knows no {', '.join(unknown)}; a handshake has {', '.join(_NAMES)}"
             raise UsageError(msg)
-        if "ssl" in handshake and scheme in ("ws", "http"):
+        if "ssl" in handshake and not is_secure:
             msg = f"an ssl context is for wss:// or https://, not {url!r}"
             raise UsageError(msg)
-        self.url = url.replace("http", "ws", 1) if scheme.startswith("http") else url
         self.options: dict[str, Any] = {_NAMES[name]: value for name, value in handshake.items()}
 
 
@@ -148,7 +157,7 @@ async def open_socket(address: Address, limits: ClientLimits) -> Socket:
         NoConnection: there is none.
     """
     try:
-        connection = await connect(
+        connection = await _Connect(
             address.url,
             open_timeout=None,
             ping_interval=None,  # the link asks by itself, and takes any frame for a sign of life
@@ -159,7 +168,9 @@ async def open_socket(address: Address, limits: ClientLimits) -> Socket:
     except InvalidStatus as error:
         status = error.response.status_code
         reason = f"the server refused the handshake: HTTP {status} {error.response.reason_phrase}".rstrip()
+        if (elsewhere := error.response.headers.get("Location")) is not None:
+            reason = f"{reason}; a redirect is not followed, and this one leads to {elsewhere!r:.200}"
         raise NoConnection(Closing(ABNORMAL, reason, status)) from error
-    except (OSError, WebSocketException, ValueError) as error:  # the latter for a redirect to nonsense
+    except (OSError, WebSocketException) as error:
         raise NoConnection(Closing(ABNORMAL, f"no connection: {error}")) from error
     return Socket(connection)

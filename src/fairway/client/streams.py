@@ -1,13 +1,15 @@
 """What comes unasked, and to whom it goes: the feeds of pushes, of messages, and of a demultiplexer's streams."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from fairway.client.feeds import Feed, Overflow
 from fairway.client.frames import Push
 from fairway.client.requests import Requests
 from fairway.limits import ClientLimits
+
+SomeFeed = TypeVar("SomeFeed", bound=Feed[Any])
 
 
 class Stream(Feed[Any]):
@@ -49,18 +51,20 @@ class Feeds:
         self._pushes: WeakSet[Feed[Push]] = WeakSet()
         self._messages: WeakSet[Feed[dict[str, Any]]] = WeakSet()
         self._streams: dict[str, WeakSet[Stream]] = {}
+        self._is_closed = False
+        self._error: Exception | None = None
 
     def pushes(self, overflow: Overflow) -> Feed[Push]:
         """Make one for all pushes."""
         feed: Feed[Push] = Feed("the pushes", self._limits, overflow)
         self._pushes.add(feed)
-        return feed
+        return self._begun(feed)
 
     def messages(self, overflow: Overflow) -> Feed[dict[str, Any]]:
         """Make one for frames that belong to nothing."""
         feed: Feed[dict[str, Any]] = Feed("the messages", self._limits, overflow)
         self._messages.add(feed)
-        return feed
+        return self._begun(feed)
 
     def stream(self, name: str, overflow: Overflow) -> Stream:
         """Make one for a stream."""
@@ -69,7 +73,7 @@ class Feeds:
         for empty in [known for known, streams in self._streams.items() if not streams]:
             del self._streams[empty]
         self._streams.setdefault(name, WeakSet()).add(stream)
-        return stream
+        return self._begun(stream)
 
     def push(self, push: Push, size: int) -> None:
         """Hand on a push."""
@@ -87,9 +91,16 @@ class Feeds:
             feed.put(payload, size)
 
     def closed(self, error: Exception | None) -> None:
-        """End all of them."""
+        """End all of them, and those that are still to be made."""
+        self._is_closed = True
+        self._error = error
         for feed in self._all():
             feed.end(error)
+
+    def _begun(self, feed: SomeFeed) -> SomeFeed:
+        if self._is_closed:
+            feed.end(self._error)
+        return feed
 
     def _all(self) -> Iterator[Feed[Any]]:
         yield from list(self._pushes)
