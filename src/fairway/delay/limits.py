@@ -25,7 +25,7 @@ class DelayLimits:
 
     catch_up: float = 5.0
     """For so long at most a server that begins, or whose database or layer was away, only stores what has waited for
-    it: it may take back what has become due meanwhile."""
+    it: it may take back what has become due meanwhile. After a short absence for as long as that has been."""
 
     catch_up_pause: float = 0.1
     """When nothing comes for so long, nothing more has waited."""

@@ -7,6 +7,7 @@ acknowledged; what is held while the database is away stays held until it is bac
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -61,6 +62,8 @@ class DelayServer:
         """What was taken and is not stored yet."""
         self._behind_until = 0.0
         """Until then (`time.monotonic`) nothing is sent as long as requests come that have waited for a server."""
+        self._worked_at = -math.inf
+        """When (`time.monotonic`) it last reached both the layer and the database."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.stored = 0
@@ -137,7 +140,9 @@ class DelayServer:
         self._fall_behind()
 
     def _fall_behind(self) -> None:
-        self._behind_until = time.monotonic() + self._limits.catch_up
+        """What came while it did not work is stored first; that takes no longer than it had not worked."""
+        now = time.monotonic()
+        self._behind_until = now + min(self._limits.catch_up, now - self._worked_at)
 
     def _close(self) -> None:
         self._sender.late.tell_rest()
@@ -164,6 +169,7 @@ class DelayServer:
         self._send()
         self._database.end()
         self._way.end()
+        self._worked_at = time.monotonic()
         if not self.is_ready:
             self._begin()
         self._take(reader, self._agenda.wait(timezone.now(), time.monotonic()))
