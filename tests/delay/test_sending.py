@@ -79,7 +79,7 @@ def test_what_has_a_key_leaves_a_trace_that_goes_in_its_time(sender, ears, monke
     assert sender.send_due() == 1
     row = DelayedMessage.objects.get()
     assert (row.body, row.reply_channel, row.key) == (None, "", "daily")
-    assert sender.waiting() == 0
+    assert sender.waiting() == (0, None)
 
     later = timezone.now() + timedelta(seconds=601)
     monkeypatch.setattr(timezone, "now", lambda: later)
@@ -94,7 +94,9 @@ def test_the_next_is_told(sender):
     rows = [keep(n, delay) for n, delay in ((1, 2 * MINUTE), (2, MINUTE))]
     keep(3, 1, layer="other")
     assert sender.next_due() == rows[1].due_date
-    assert sender.waiting() == 2
+    keep(4, -MINUTE, key="sent")
+    sender.send_due()
+    assert sender.waiting() == (2, rows[1].due_date)  # a trace is none
 
 
 def test_a_channel_without_room_is_left_alone_and_holds_up_no_other(database):

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Min
 from django.utils import timezone
 
 from fairway.delay.database import can_share, database, locking
@@ -88,9 +88,11 @@ class Sender:
         """Return when the next message is due, as far as its channel is not left alone."""
         return self._rows(database()).values_list("due_date", flat=True).first()
 
-    def waiting(self) -> int:
-        """Return how many messages wait."""
-        return DelayedMessage.objects.using(database()).waiting().filter(layer=self._alias).count()
+    def waiting(self) -> tuple[int, datetime | None]:
+        """Return how many messages wait, and when the first of them is due."""
+        rows = DelayedMessage.objects.using(database()).waiting().filter(layer=self._alias)
+        found = rows.aggregate(count=Count("id"), first=Min("due_date"))
+        return found["count"], found["first"]
 
     def try_again_at(self) -> float | None:
         """Return when (`time.monotonic`) a channel that is left alone is to be tried again; None when there is none."""

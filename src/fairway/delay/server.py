@@ -188,9 +188,9 @@ class DelayServer:
 
     def _begin(self) -> None:
         """Tell that the work has begun, and how much of it waits."""
-        next_due = self._agenda.next_due
-        when = f"; the next is due at {next_due:%Y-%m-%d %H:%M:%S %Z}".rstrip() if next_due else ""
-        logger.info("messages that wait for their time: %s%s", f"{self._sender.waiting():,}", when)
+        count, first = self._sender.waiting()
+        when = f"; the next is due at {first:%Y-%m-%d %H:%M:%S %Z}".rstrip() if first else ""
+        logger.info("messages that wait for their time: %s%s", f"{count:,}", when)
         self.is_ready = True
         self.on_ready()
 
