@@ -160,7 +160,8 @@ def hash_of(user: Any) -> str:
 def when_committed(using: str, call: Callable[[], None]) -> None:
     """Call `call` when the transaction of a database commits; at once when there is none."""
     if connections[using].in_atomic_block:
-        transaction.on_commit(call, using=using, robust=True)
+        # Django logs the name of what fails, and a partial has none.
+        transaction.on_commit(lambda: call(), using=using, robust=True)  # noqa: PLW0108
     else:  # `on_commit` would do the same, but open a connection to find out
         call()
 
