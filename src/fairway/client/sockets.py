@@ -52,6 +52,24 @@ class _Connect(connect):
         return exc
 
 
+class _Connection(ClientConnection):
+    """Is cut when the server has said that it closes, and does not: `websockets` would wait for it."""
+
+    _cutting: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; see whether it was the last."""
+        super().data_received(data)
+        if self._cutting is None and self.protocol.close_expected():
+            self._cutting = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the end has come by itself."""
+        if self._cutting is not None:
+            self._cutting.cancel()
+        super().connection_lost(exc)
+
+
 class NoConnection(Exception):
     """A try failed. `closing` tells how."""
 
@@ -162,6 +180,7 @@ async def open_socket(address: Address, limits: ClientLimits) -> Socket:
             open_timeout=None,
             ping_interval=None,  # the link asks by itself, and takes any frame for a sign of life
             close_timeout=CLOSE_TIMEOUT,
+            create_connection=_Connection,
             max_size=limits.max_received,
             **address.options,
         )
