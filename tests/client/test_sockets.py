@@ -5,10 +5,11 @@ import ssl
 
 import pytest
 
-from fairway.client.sockets import Address, NoConnection, open_socket
+from fairway.client.sockets import MOST_PIECES, Address, NoConnection, open_socket
 from fairway.errors import ConnectionLost, UsageError
 from fairway.limits import ClientLimits
 from tests.client.rogue import echo, raw_server, rogue
+from tests.support.waiting import await_until
 
 LIMITS = ClientLimits()
 
@@ -98,7 +99,9 @@ async def test_over_tls_a_server_is_believed_only_with_a_certificate(redis_certi
         url = server.url.replace("ws:", "https:")
         with pytest.raises(NoConnection, match=r"1006 no connection: .*CERTIFICATE_VERIFY_FAILED"):
             await opened(url)
-        socket = await opened(url, ssl=ssl.create_default_context(cafile=redis_certificates.ca))
+        theirs = ssl.create_default_context(cafile=redis_certificates.ca)
+        theirs.verify_flags &= ~ssl.VERIFY_X509_STRICT  # it is a plain authority, without key identifiers
+        socket = await opened(url, ssl=theirs)
         await socket.answers()
         await socket.close()
 
@@ -196,6 +199,24 @@ async def test_a_server_that_closes_and_does_not_go_is_cut(monkeypatch):
         finally:
             gone.set()
     assert closing.code == 1012
+
+
+async def test_a_message_in_ever_more_pieces_is_cut():
+    async def crumble(peer):
+        peer.socket.transport.write(b"\x01\x01{" + b"\x00\x00" * (MOST_PIECES - 1) + b"\x80\x01}")
+        await peer.ask()
+        peer.socket.transport.write(b"\x01\x01{" + b"\x00\x00" * (MOST_PIECES + 1))
+        await peer.wait_closed()
+
+    heard = []
+    async with rogue(crumble) as server:
+        socket = await opened(server.url)
+        reading = asyncio.create_task(socket.read(heard.append))
+        await await_until(lambda: heard)
+        await socket.send(b"{}")
+        closing = await reading
+    assert heard == ["{}"]
+    assert closing == (1006, "the server sent a message in more than 1,024 pieces", None, False)
 
 
 @pytest.mark.parametrize("frame", BROKEN.values(), ids=BROKEN)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from fairway.client.closing import Closing
 from fairway.errors import ConnectionLost, MissingExtra, UsageError
@@ -12,6 +12,7 @@ from fairway.limits import ClientLimits
 try:
     from websockets.asyncio.client import ClientConnection, connect
     from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+    from websockets.frames import Opcode
     from websockets.uri import parse_uri
 except ImportError as error:
     raise MissingExtra(f"the client ({error})", "client") from error
@@ -20,6 +21,9 @@ CLOSE_TIMEOUT = 5.0
 """Seconds for the server's half of the closing handshake; then the transport is cut."""
 
 ABNORMAL = 1006
+
+MOST_PIECES = 1_024
+"""Of one message, as at the server: each takes memory, also an empty one."""
 
 TURN = 100
 """Frames after which other tasks have their turn: `websockets` waits for nothing that is in its buffers."""
@@ -52,10 +56,29 @@ class _Connect(connect):
         return exc
 
 
-class _Connection(ClientConnection):
-    """Is cut when the server has said that it closes, and does not: `websockets` would wait for it."""
+class Connection(ClientConnection):
+    """Is cut where `websockets` would be patient.
 
+    That is with a server that has said that it closes, and does not; and with one that sends a message in ever more
+    pieces, which may be empty.
+    """
+
+    why_cut = ""
     _cutting: asyncio.TimerHandle | None = None
+    _pieces = 0
+
+    def cut(self, why: str) -> None:
+        """End it at once."""
+        self.why_cut = why
+        self.transport.abort()
+
+    def process_event(self, event: Any) -> None:
+        """Take a frame, or the answer to the handshake."""
+        self._pieces = self._pieces + 1 if getattr(event, "opcode", None) is Opcode.CONT else 0
+        if self._pieces > MOST_PIECES:
+            self.cut(f"the server sent a message in more than {MOST_PIECES:,} pieces")
+            return
+        super().process_event(event)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; see whether it was the last."""
@@ -113,9 +136,8 @@ class Socket:
         connection: as `websockets` gives it.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._why_aborted = ""
 
     async def read(self, received: Callable[[str | bytes], None]) -> Closing:
         """Hand on each message until the socket ends; return how it did."""
@@ -156,12 +178,11 @@ class Socket:
 
     def abort(self, why: str) -> None:
         """Cut it: the other side does not answer."""
-        self._why_aborted = why
-        self._connection.transport.abort()
+        self._connection.cut(why)
 
     def _closing(self, error: ConnectionClosed) -> Closing:
-        if self._why_aborted:
-            return Closing(ABNORMAL, self._why_aborted)
+        if self._connection.why_cut:
+            return Closing(ABNORMAL, self._connection.why_cut)
         if error.rcvd is not None and (error.rcvd_then_sent is not False):
             return Closing(error.rcvd.code, error.rcvd.reason)
         # This side has ended it because of what the server sent, as a browser would: there is no word of the server.
@@ -180,7 +201,7 @@ async def open_socket(address: Address, limits: ClientLimits) -> Socket:
             open_timeout=None,
             ping_interval=None,  # the link asks by itself, and takes any frame for a sign of life
             close_timeout=CLOSE_TIMEOUT,
-            create_connection=_Connection,
+            create_connection=Connection,
             max_size=limits.max_received,
             **address.options,
         )
@@ -192,4 +213,4 @@ async def open_socket(address: Address, limits: ClientLimits) -> Socket:
         raise NoConnection(Closing(ABNORMAL, reason, status)) from error
     except (OSError, WebSocketException) as error:
         raise NoConnection(Closing(ABNORMAL, f"no connection: {error}")) from error
-    return Socket(connection)
+    return Socket(cast("Connection", connection))
