@@ -224,7 +224,7 @@ class Commands:
             more: how many deliveries the session takes instead.
         """
         kind, header, state = "done", b"", b""
-        terms: Argument = b""
+        terms: Argument = 0
         name = envelope.id if envelope.order >= 0 else ""
         if ending is not Ending.DONE:
             retries = envelope.retries + 1
