@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.support.processes import ROOT, Program, running_python
 
@@ -95,10 +96,14 @@ class Window:
         self.page.get_by_label(f"Done: {title}").click()
 
     def press(self, title: str, button: str) -> None:
-        """Press one of the buttons of a card."""
+        """Press one of the buttons of a card, which show while the mouse is over it; the card may be moving."""
         card = self.card(title)
-        card.hover()
-        card.get_by_role("button", name=button, exact=True).click()
+        for patience in (1, 2, 4, 8):
+            card.hover()
+            with contextlib.suppress(PlaywrightTimeout):
+                card.get_by_role("button", name=button, exact=True).click(timeout=1000 * patience)
+                return
+        raise AssertionError(f"{button!r} of {title!r} cannot be pressed")
 
     def delete(self, title: str) -> None:
         self.press(title, "Delete")

@@ -36,6 +36,9 @@ class LocalReader(Reader):
     _pack: Callable[[Frame], Any] = staticmethod(pack)
     """Makes of a frame what the line writes; lines of other kinds write other things."""
     _nothing: Any = b""
+    _takes_back = False
+    """Whether an exact session takes back what was asked for by one who left. At one hub it does not: the delivery may
+    be on its way, the next one who waits would ask for the one after it, too, and that one would overtake it."""
 
     def __init__(self, layer: "HubLayer", number: int, channels: list[str], window: int, threads: int) -> None:
         self._layer = layer
@@ -187,8 +190,10 @@ class LocalReader(Reader):
         released, once somebody waits.
         """
         if self._is_exact:
-            wanted = max(0, self._waiting - len(self._ready))
-            more, self._asked = wanted - self._asked, wanted
+            more = max(0, self._waiting - len(self._ready)) - self._asked
+            if more < 0 and not self._takes_back:
+                more = 0
+            self._asked += more
         else:
             more = self._owed if self._waiting else 0
             self._owed -= more

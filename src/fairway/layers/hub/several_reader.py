@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Part(LocalReader):
     """What a session has at one hub. Who waits for it waits for the whole."""
 
+    _takes_back = True  # one hub gives what all were asked for, and between hubs there is no order
+
     def __init__(self, whole: "SeveralReader", branch: "Branch", number: int) -> None:
         self._whole = whole
         self.branch = branch

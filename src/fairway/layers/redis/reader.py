@@ -34,6 +34,7 @@ class RedisReader(LocalReader):
     """The sessions of one reader, in all shards."""
 
     _nothing: Any = ()
+    _takes_back = True  # what is released takes along what was leased after it
 
     def __init__(self, layer: "RedisLayer", number: int, channels: list[str], window: int, threads: int) -> None:
         super().__init__(layer, number, channels, window, threads)  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ class CancellationConformance(ConformanceBase):
             assert delivery.envelope.attempt == 1
             found.append(read(delivery))
             await reader.acommit(delivery)
-        assert found == list(range(ROUNDS))
+        assert found == list(range(ROUNDS)), found
         await self.assert_quiet(form, reader)
 
     @conformance
@@ -86,7 +86,7 @@ class CancellationConformance(ConformanceBase):
             await form(layer, "publish", number(value))
         async with asyncio.timeout(self.deadline):
             await consuming
-        assert found == list(range(ROUNDS))
+        assert found == list(range(ROUNDS)), found
 
     @cancellation
     async def test_a_waiting_send(self, form: Form) -> None:
