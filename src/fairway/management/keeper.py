@@ -69,6 +69,7 @@ async def _keep(children: Sequence[Child]) -> int:
         if starting.done():
             starting.result()
             notifier.ready()
+            logger.info("all %d worker processes are ready", len(children))
             notifier.status(f"{len(children)} worker processes")
             await asked
     except StartFailed as error:
