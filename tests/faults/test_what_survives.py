@@ -32,7 +32,9 @@ def begun(site: Site, channel: str, attempt: int = 1) -> int:
 
 def test_an_application_message_of_a_killed_worker_runs_again(site):
     (site.folder / "hold").touch()
-    with site.serve(), site.workers(), site.seen() as seen:
+    with site.serve(), site.workers() as workers, site.seen() as seen:
+        # One that dies before all are ready is a failed start, and ends the others.
+        workers.wait_for_output("all 2 worker processes are ready", 60)
         seen.layer.send("work", {"how": "waits"})
         os.kill(begun(site, "work"), signal.SIGKILL)
         killed = time.monotonic()

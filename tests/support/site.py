@@ -68,10 +68,7 @@ class Site:
         """A running `manage.py runworker`, all of whose processes are ready."""
         command = ["manage.py", "runworker", f"--processes={processes}", f"--threads={threads}"]
         with running([sys.executable, *command], env=self.env, cwd=PROJECT) as program:
-            # One that dies before all are ready is a failed start, and ends the others.
-            program.wait_for_output(
-                f"all {processes} worker processes are ready" if processes > 1 else "channels: ", 60
-            )
+            wait_until(lambda: program.output().count("channels: ") >= processes, f"{processes} workers", 60)
             yield program
 
     @contextlib.contextmanager
