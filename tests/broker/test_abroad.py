@@ -1,8 +1,8 @@
 """Owners of a joined broker: who comes and goes is told, and so is which groups have members here."""
 
-from fairway.broker.effects import Add
+from fairway.broker.effects import Add, Announced
 from fairway.broker.inbox import Mark
-from fairway.broker.outward import GroupCame, GroupLeft, Marked, OwnerCame, OwnerLeft
+from fairway.broker.outward import Announcing, GroupCame, GroupLeft, Marked, OwnerCame, OwnerLeft
 from tests.support.brokers import JoinedDesk
 
 
@@ -32,6 +32,22 @@ def test_a_group_is_told_of_with_its_first_member_and_its_last():
     assert list(desk.owners.directory) == ["g"]
     desk.do(desk.owners.close, other)
     assert desk.outward() == [OwnerLeft(other), GroupLeft("g")]
+
+
+def test_an_owner_that_is_back_is_told_of_its_groups_when_the_upstream_knows_them():
+    desk = JoinedDesk()
+    owner = desk.owner()
+    desk.outward()
+    desk.do(desk.owners.announce, owner, ["g", "h"])
+    desk.do(desk.owners.announce, 99, ["other"])
+    assert desk.outward() == [GroupCame("g"), GroupCame("h"), Announcing(owner, ("g", "h"))]
+    assert desk.drain(owner) == []
+    desk.do(desk.owners.tell_announced, owner, ("g", "h"))
+    assert desk.outward() == []
+    told = [item for item in desk.drain(owner) if isinstance(item, Announced)]
+    assert [item.group for item in told] == ["g", "h"]
+    desk.do(desk.owners.leave, owner, "g", told[0].generation)
+    assert desk.outward() == [GroupLeft("g")]
 
 
 def test_the_directory_knows_nobody_but_owners():

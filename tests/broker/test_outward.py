@@ -7,7 +7,7 @@ from fairway.broker.outward import Forward, GroupCame
 
 def test_they_are_all_told_by_their_common_type():
     kinds = [kind for kind in vars(outward).values() if isinstance(kind, type) and issubclass(kind, Outward)]
-    assert len(kinds) == 16
+    assert len(kinds) == 17
     assert isinstance(GroupCame("g"), Outward)
 
 

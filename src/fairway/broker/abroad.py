@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from fairway.broker.effects import Signal
 from fairway.broker.groups import Directory
 from fairway.broker.inbox import Inbox, Mark
-from fairway.broker.outward import GroupCame, GroupLeft, Marked, OwnerCame, OwnerLeft
+from fairway.broker.outward import Announcing, GroupCame, GroupLeft, Marked, OwnerCame, OwnerLeft
 from fairway.broker.owners import Owners
 from fairway.broker.post import Post
 from fairway.limits import BrokerLimits
@@ -91,6 +91,19 @@ class JoinedOwners(Owners):
         is_outside = channel in self.outside.get(owner, ())
         if Mark.CONGESTED in (before, mark) or is_outside:
             self._signals.append(Marked(owner, channel, mark))
+
+    def announce(self, owner: int, groups: Iterable[str]) -> None:
+        """Put an owner into the directory again; it is told once the upstream knows of its groups, too."""
+        inbox = self._inboxes.get(owner)
+        if inbox:
+            groups = tuple(groups)
+            for group in groups:
+                self.directory.add(group, inbox.prefixes[0])
+            self._signals.append(Announcing(owner, groups))
+
+    def tell_announced(self, owner: int, groups: Iterable[str]) -> None:
+        """Tell an owner the generations of groups that are known everywhere. In between it may have left some."""
+        super().announce(owner, groups)
 
     def add(self, group: str, channel: str) -> None:
         """Make a connection of an owner here a member; nothing happens for any other channel."""

@@ -123,3 +123,10 @@ class GroupLeft(Outward, gc=False):
     """A group has no member here any more."""
 
     group: str
+
+
+class Announcing(Outward, gc=False):
+    """An owner that is back wants to be told when its groups are known, here and at the upstream."""
+
+    owner: int
+    groups: tuple[str, ...]

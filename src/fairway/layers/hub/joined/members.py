@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fairway.broker.effects import Add, Announced, Ask, GroupFrame, Item, Renewed, Severed
-from fairway.broker.outward import GroupCame, GroupLeft
+from fairway.broker.outward import Announcing, GroupCame, GroupLeft
 from fairway.errors import LayerUnavailable
 from fairway.layers.base import Inbox
 
@@ -86,6 +86,16 @@ class Members:
         place = self._places.pop(signal.group, None)
         if place and place.generation and self._inbox:
             self._inbox.leave(signal.group, place.generation)
+
+    def announcing(self, signal: Announcing) -> None:
+        """An owner has said again which groups it is in."""
+        self._upstream.run(self._tell_announced(signal))
+
+    async def _tell_announced(self, signal: Announcing) -> None:
+        for group in signal.groups:
+            await self.wait_joined(group)
+        upstream = self._upstream
+        upstream.locked.try_run(upstream.broker.owners.tell_announced, signal.owner, signal.groups)
 
     def announce(self) -> None:
         """Make all groups known to an upstream that may have forgotten them."""

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from fairway.broker.effects import Outward
 from fairway.broker.joined import JoinedBroker
 from fairway.broker.outward import (
+    Announcing,
     Answering,
     Committed,
     Forward,
@@ -106,6 +107,7 @@ class Upstream:
             Marked: self.owners.mark,
             GroupCame: self.members.came,
             GroupLeft: self.members.left,
+            Announcing: self.members.announcing,
             SessionCame: self.sessions.came,
             SessionPaused: self.sessions.pause,
             SessionLeft: self.sessions.left,
