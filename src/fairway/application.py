@@ -7,7 +7,8 @@ What the routing leaves over:
 
 ===========================  ===========================================================================
 ``http.request``             Django's views
-``websocket.connect``        accepted when another channel routes this path, else 404 and a line in the log
+``websocket.connect``        accepted when another channel routes this path; else a view's that takes WebSockets
+                             (``fairway.views``); else 404 and a line in the log
 the other websocket channels  dropped: the connection's messages must be read by someone
 any other channel            an error in the log
 ===========================  ===========================================================================
@@ -15,10 +16,11 @@ any other channel            an error in the log
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from django.utils.module_loading import import_string
 
 from fairway import DEFAULT_CHANNEL_LAYER
 from fairway.broker.effects import Delivery
@@ -29,9 +31,11 @@ from fairway.database import close_connections, opened_connections, tend_connect
 from fairway.errors import ChannelSocketException, InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.codec import decode_message
+from fairway.limits import ViewLimits
 from fairway.message import Message
 from fairway.routing import Consumer, Router
 from fairway.signals import consumer_finished, consumer_started
+from fairway.worker.contract import Companion
 from fairway.worker.loop import Worker
 from fairway.worker.outbox import Outbox
 from fairway.worker.retries import Retry
@@ -39,6 +43,9 @@ from fairway.worker.retries import Retry
 logger = logging.getLogger("fairway.routing")
 
 WEBSOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.event", "websocket.disconnect")
+VIEW_SOCKETS = "fairway.views.sockets.ViewSockets"
+"""What takes the sockets of views. It is built on all this, so it is named, and not imported."""
+
 LATER_CHANNELS = WEBSOCKET_CHANNELS[1:]
 """A path is routed when one of these is, though its connect is not."""
 
@@ -50,12 +57,21 @@ class DjangoApplication:
         layer: where the messages come from.
         router: who consumes them.
         http_consumer: takes the requests that the routing does not; Django's views when None.
+        view_limits: what views that own a WebSocket may hold.
     """
 
-    def __init__(self, layer: Layer, router: Router, *, http_consumer: Consumer | None = None) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        router: Router,
+        *,
+        http_consumer: Consumer | None = None,
+        view_limits: ViewLimits | None = None,
+    ) -> None:
         self.layer = layer
         self.router = router
         self.channels = sorted({*router.channels, *WEBSOCKET_CHANNELS, "http.request"})
+        self._view_sockets = import_string(VIEW_SOCKETS)(layer, view_limits)
         self._fallbacks: dict[str, Callable[..., Any]] = {
             "http.request": http_consumer or _view_consumer(),
             "websocket.connect": self.connect_unrouted,
@@ -77,6 +93,11 @@ class DjangoApplication:
         """Return the time limit that the consumer of a delivery has of its own, infinity without one."""
         return time_limit_of(self.prepare(delivery).consumer)
 
+    @property
+    def companions(self) -> Collection[Companion]:
+        """What runs views that own a WebSocket."""
+        return (self._view_sockets,)
+
     def leave_thread(self) -> None:
         """Close the database connections of this thread."""
         close_connections()
@@ -87,6 +108,8 @@ class DjangoApplication:
             return
         if self.routes_later(message):
             message.reply_channel.send({"accept": True})
+            return
+        if self._view_sockets.take(message):
             return
         logger.warning("Not Found: %.200r (no WebSocket consumer for this path)", message.get("path"))
         message.reply_channel.send({"reject": {"status": 404}})
@@ -160,7 +183,12 @@ class ConsumerCall:
         return result
 
 
-def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consumer | None = None) -> DjangoApplication:
+def application_for(
+    alias: str = DEFAULT_CHANNEL_LAYER,
+    *,
+    http_consumer: Consumer | None = None,
+    view_limits: ViewLimits | None = None,
+) -> DjangoApplication:
     """Return the application of a configured layer, with the routing that its setting names.
 
     Raises:
@@ -171,7 +199,8 @@ def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consum
     if routing is None:
         msg = f"CHANNEL_LAYERS[{alias!r}] has no 'ROUTING'; name one, such as 'mysite.routing.channel_routing' (or [])"
         raise InvalidLayerSetting(msg)
-    return DjangoApplication(channel_layers[alias], Router(routing), http_consumer=http_consumer)
+    layer = channel_layers[alias]
+    return DjangoApplication(layer, Router(routing), http_consumer=http_consumer, view_limits=view_limits)
 
 
 async def _awaited(result: Any) -> Any:

@@ -27,6 +27,7 @@ class Script:
     """An application without Django: each call runs one function."""
 
     channels = ("in",)
+    companions = ()
 
     def __init__(self, function, *, is_coroutine=False, retry=None):
         self.function = function

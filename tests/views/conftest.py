@@ -1,0 +1,86 @@
+"""A server and a worker in this process, with the views of `pages`."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+from websockets.sync.client import connect
+
+from fairway import channel_layers
+from fairway.application import application_for
+from fairway.limits import ViewLimits
+from fairway.server import Server
+from fairway.server.config import ServerConfig
+from fairway.worker.loop import Worker
+from tests.views import pages
+
+
+class Harbour:
+    """A server, a worker, and clients for both."""
+
+    def __init__(self, view_limits):
+        self.layer = channel_layers["default"]
+        self.server = Server(ServerConfig(binds=["127.0.0.1:0"]), self.layer)
+        self.application = application_for(view_limits=view_limits)
+        self.worker = Worker(self.layer, self.application, threads=2)
+        self.loop = asyncio.new_event_loop()
+        self.loop.run_until_complete(self.server.start())
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.worker.start()
+        self.port = self.server.bound[0][1]
+
+    def __call__(self, where, **options):
+        """Open a client at a path."""
+        return connect(f"ws://127.0.0.1:{self.port}/{where}", **options)
+
+    def raw_handshake(self, where):
+        """Return the head of the answer to a handshake; a client of a library would follow a redirect."""
+        lines = (
+            f"GET /{where} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
+        with socket.create_connection(("127.0.0.1", self.port), 10) as raw:
+            raw.sendall("\r\n".join([*lines, "", ""]).encode())
+            head = b""
+            while b"\r\n\r\n" not in head and (data := raw.recv(65536)):
+                head += data
+        return head
+
+    @property
+    def sockets(self):
+        """What runs the views."""
+        return self.application.companions[0]
+
+    def close(self):
+        """End all."""
+        self.worker.stop(5)
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+@pytest.fixture
+def view_limits():
+    """What the views may hold; a test may say otherwise."""
+    return ViewLimits()
+
+
+@pytest.fixture
+def at(settings, view_limits):
+    """Open a client at a path."""
+    pages.seen.clear()
+    pages.released.clear()
+    settings.ROOT_URLCONF = "tests.views.pages"
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": []}}
+    harbour = Harbour(view_limits)
+    yield harbour
+    harbour.close()
+    channel_layers.clear()
