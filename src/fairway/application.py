@@ -23,21 +23,21 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, syn
 from django.utils.module_loading import import_string
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.broker.effects import Delivery
+from fairway.broker.effects import Delivery, Send
 from fairway.conf import channel_layers
 from fairway.consumers.background import retry_of, time_limit_of
 from fairway.consumers.calls import is_coroutine_consumer
 from fairway.database import close_connections, opened_connections, tend_connections
 from fairway.errors import ChannelSocketException, InvalidLayerSetting
 from fairway.layers.base import Layer
-from fairway.layers.codec import decode_message
+from fairway.layers.codec import decode_message, encode_message
 from fairway.limits import ViewLimits
 from fairway.message import Message
 from fairway.routing import Consumer, Router
 from fairway.signals import consumer_finished, consumer_started
 from fairway.worker.contract import Companion
 from fairway.worker.loop import Worker
-from fairway.worker.outbox import Outbox
+from fairway.worker.outbox import Outbox, dispatch_effect
 from fairway.worker.retries import Retry
 
 logger = logging.getLogger("fairway.routing")
@@ -45,6 +45,9 @@ logger = logging.getLogger("fairway.routing")
 WEBSOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.event", "websocket.disconnect")
 VIEW_SOCKETS = "fairway.views.sockets.ViewSockets"
 """What takes the sockets of views. It is built on all this, so it is named, and not imported."""
+
+VIEW_KEY = "fairway.view"
+"""In a connection's state: the channel by which the view hears of it, in whatever process it is."""
 
 LATER_CHANNELS = WEBSOCKET_CHANNELS[1:]
 """A path is routed when one of these is, though its connect is not."""
@@ -77,7 +80,7 @@ class DjangoApplication:
             "websocket.connect": self.connect_unrouted,
             "websocket.receive": _ignore,
             "websocket.event": _drop_event,
-            "websocket.disconnect": _ignore,
+            "websocket.disconnect": _disconnect_unrouted,
         }
 
     def prepare(self, delivery: Delivery) -> "ConsumerCall":
@@ -215,6 +218,13 @@ def _view_consumer() -> Consumer:
 
 def _ignore(_message: Message, **_kwargs: Any) -> None:
     """Consume a message that nobody asked for."""
+
+
+def _disconnect_unrouted(message: Message, **_kwargs: Any) -> None:
+    """Pass the end of a view's socket on to its view: it comes here when the server died that should have told it."""
+    channel = message.state.get(VIEW_KEY) if message.get("reply_channel") else None
+    if channel and message.channel_layer is not None:
+        dispatch_effect(Send(channel, encode_message(message.content)), message.channel_layer)
 
 
 def _drop_event(message: Message, **_kwargs: Any) -> None:

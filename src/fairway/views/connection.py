@@ -15,16 +15,13 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
+from fairway.application import VIEW_KEY
 from fairway.broker.effects import Delivery, Effect, SaveState, Send
 from fairway.errors import ChannelGone
 from fairway.layers.codec import encode_message, pack_value
 from fairway.layers.waiters import Waiter
 from fairway.messages import Protocol, check_reply
 from fairway.worker.outbox import Outbox
-
-STATE_KEY = "fairway.view"
-"""In the connection's state: the channel to which its messages go. What is told of the connection by somebody else than
-its server, because that has died, is passed on to that channel."""
 
 NOTHING: Any = object()
 """No message is there yet."""
@@ -97,7 +94,7 @@ class Connection:
         body = encode_message(message, self.layer.message_limits)
         if not self._decide(Phase.OPEN):
             return []
-        state: dict[str, bytes | None] = {STATE_KEY: pack_value(self.channel, STATE_KEY)}
+        state: dict[str, bytes | None] = {VIEW_KEY: pack_value(self.channel, VIEW_KEY)}
         own = self.reply_channel
         return [*self.outbox.effects, SaveState(own, state), Send(own, body)]
 
@@ -142,7 +139,7 @@ class Connection:
         return False
 
     def take(self, waiter: Waiter | None = None) -> Any:
-        """Return the next message with its delivery, or OVER; or NOTHING: then the waiter is woken when that changes."""
+        """Return the next message with its delivery, or OVER, or NOTHING: then the waiter is woken when it changes."""
         with self._lock:
             if self._unread:
                 return self._unread.popleft()

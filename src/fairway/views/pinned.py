@@ -8,8 +8,10 @@ the sockets (1012).
 
 import logging
 import threading
+import time
 from itertools import count
 
+from fairway.application import VIEW_KEY
 from fairway.broker.effects import Delivery
 from fairway.errors import DeliveryLost, InvalidMessage, LayerUnavailable
 from fairway.layers.base import Layer, Reader
@@ -17,6 +19,9 @@ from fairway.layers.codec import decode_message
 from fairway.limits import ViewLimits
 from fairway.names import random_part
 from fairway.views.connection import Connection
+
+LOOK_EVERY = 5.0
+"""Seconds without a message after which it is looked whether the session has been lost meanwhile."""
 
 logger = logging.getLogger("fairway.views")
 
@@ -95,14 +100,19 @@ class Pinned:
             logger.debug("a message of a view was not committed, since its session was lost: %s", error)
 
     def _take_all(self, reader: Reader) -> None:
-        pause = FIRST_PAUSE
+        pause, renewals = FIRST_PAUSE, reader.renewals
         while not self._closed.is_set():
             try:
-                delivery = reader.receive()
-                if delivery is None:
-                    break
-                if not self._bring(delivery):
-                    self.commit(delivery)
+                began = time.monotonic()
+                delivery = reader.receive(LOOK_EVERY)
+                if delivery is not None:
+                    if not self._bring(delivery):
+                        self.commit(delivery)
+                elif time.monotonic() - began < LOOK_EVERY:
+                    break  # the session is closed, or its layer
+                elif reader.renewals != renewals:
+                    renewals = reader.renewals
+                    self._end_lost()
                 pause = FIRST_PAUSE
             except Exception:
                 logger.exception("no message could be taken for the views; trying again in %g s", pause)
@@ -110,6 +120,13 @@ class Pinned:
                 pause = min(LONGEST_PAUSE, pause * 2)
         for connection in self.connections():  # nobody brings them anything any more
             connection.end()
+
+    def _end_lost(self) -> None:
+        """End the sockets that have gone while the session was lost: then nobody could tell of their end."""
+        for connection in self.connections():
+            if not self._layer.state(connection.reply_channel).get(VIEW_KEY):
+                self._connections.pop(connection.channel, None)
+                connection.end()
 
     def _bring(self, delivery: Delivery) -> bool:
         """Put a message where its view finds it; False when nobody is to take it."""
