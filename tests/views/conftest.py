@@ -9,19 +9,20 @@ from websockets.sync.client import connect
 
 from fairway import channel_layers
 from fairway.application import application_for
-from fairway.limits import ViewLimits
+from fairway.limits import ServerLimits, ViewLimits
 from fairway.server import Server
 from fairway.server.config import ServerConfig
 from fairway.worker.loop import Worker
+from tests.support.hubs import HubThread
 from tests.views import pages
 
 
 class Harbour:
     """A server, a worker, and clients for both."""
 
-    def __init__(self, view_limits):
+    def __init__(self, view_limits, server_limits):
         self.layer = channel_layers["default"]
-        self.server = Server(ServerConfig(binds=["127.0.0.1:0"]), self.layer)
+        self.server = Server(ServerConfig(binds=["127.0.0.1:0"], limits=server_limits), self.layer)
         self.application = application_for(view_limits=view_limits)
         self.worker = Worker(self.layer, self.application, threads=2)
         self.loop = asyncio.new_event_loop()
@@ -73,14 +74,44 @@ def view_limits():
 
 
 @pytest.fixture
-def at(settings, view_limits):
+def server_limits():
+    """What the server allows."""
+    return ServerLimits(drain=0)
+
+
+@pytest.fixture
+def middleware(settings):
+    """The middleware of the project."""
+    return settings.MIDDLEWARE
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub of its own."""
+    with HubThread(tmp_path / "hub") as hub:
+        yield hub
+
+
+@pytest.fixture(params=["memory", "hub", "redis"])
+def layer_setting(request):
+    """How the layer is set."""
+    if request.param == "hub":
+        return {"URL": f"local://{request.getfixturevalue('hub').path}"}
+    if request.param == "redis":
+        return {"URL": request.getfixturevalue("shared_redis").url}
+    return {"BACKEND": "fairway.layers.MemoryLayer"}
+
+
+@pytest.fixture
+def at(settings, middleware, view_limits, server_limits, layer_setting):
     """Open a client at a path."""
     pages.seen.clear()
     pages.released.clear()
     settings.ROOT_URLCONF = "tests.views.pages"
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "fairway.layers.MemoryLayer", "ROUTING": []}}
-    harbour = Harbour(view_limits)
+    settings.MIDDLEWARE = middleware
+    settings.CHANNEL_LAYERS = {"default": {**layer_setting, "ROUTING": []}}
+    harbour = Harbour(view_limits, server_limits)
     yield harbour
     harbour.close()
     channel_layers.clear()

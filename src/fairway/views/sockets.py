@@ -50,11 +50,17 @@ class ViewSockets:
     """
 
     def __init__(self, layer: Layer, limits: ViewLimits | None = None) -> None:
+        self._layer = layer
         self._limits = limits or ViewLimits()
-        self._pinned = Pinned(layer, self._limits)
         self._threads = ViewThreads(self._limits.threads)
-        self._coroutines = CoroutineExecutor(self._limits.coroutines)
         self._starting = threading.Lock()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Make ready for a worker; in development there may be one after the other."""
+        self._pinned = Pinned(self._layer, self._limits)
+        self._coroutines = CoroutineExecutor(self._limits.coroutines)
+        self._helpers = HelperThreads(self._limits.helpers)
         self._is_wide = threading.Lock()
         """Taken by the first socket, for good."""
         self._live: dict[Connection, None] = {}
@@ -137,10 +143,6 @@ class ViewSockets:
         return ViewHandler(is_async=True)
 
     @cached_property
-    def _helpers(self) -> HelperThreads:
-        return HelperThreads(self._limits.helpers)
-
-    @cached_property
     def _blocking_middleware(self) -> str:
         path = first_blocking_middleware()
         if path:
@@ -176,13 +178,12 @@ class ViewSockets:
 
     def close(self) -> None:
         """Cut off what still runs: its socket is closed, and what it waits for ends."""
-        live = list(self._live)
         self._pinned.close()
-        for connection in live:
+        for connection in list(self._live):
             connection.end()
         self._coroutines.stop()
-        if "_helpers" in self.__dict__:
-            self._helpers.close()
+        self._helpers.close()
+        self._begin_anew()
 
 
 def _reject(message: Message, reason: str) -> bool:
