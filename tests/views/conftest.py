@@ -12,6 +12,7 @@ from fairway.application import application_for
 from fairway.limits import ServerLimits, ViewLimits
 from fairway.server import Server
 from fairway.server.config import ServerConfig
+from fairway.server.ws_record import Record
 from fairway.worker.loop import Worker
 from tests.support.hubs import HubThread
 from tests.views import pages
@@ -36,8 +37,8 @@ class Harbour:
         """Open a client at a path."""
         return connect(f"ws://127.0.0.1:{self.port}/{where}", **options)
 
-    def raw_handshake(self, where):
-        """Return the head of the answer to a handshake; a client of a library would follow a redirect."""
+    def begin_handshake(self, where):
+        """Return a socket that has sent a handshake, and reads nothing."""
         lines = (
             f"GET /{where} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -46,12 +47,30 @@ class Harbour:
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         )
-        with socket.create_connection(("127.0.0.1", self.port), 10) as raw:
-            raw.sendall("\r\n".join([*lines, "", ""]).encode())
+        raw = socket.create_connection(("127.0.0.1", self.port), 10)
+        raw.sendall("\r\n".join([*lines, "", ""]).encode())
+        return raw
+
+    def silent_client(self, where):
+        """Return a client that reads nothing, and of which the system takes little."""
+        return self.begin_handshake(where)
+
+    def raw_handshake(self, where):
+        """Return the head of the answer to a handshake; a client of a library would follow a redirect."""
+        with self.begin_handshake(where) as raw:
             head = b""
             while b"\r\n\r\n" not in head and (data := raw.recv(65536)):
                 head += data
         return head
+
+    @property
+    def streams(self):
+        """The connections of the server, by their channels."""
+        return self.server._roster.gateway._streams
+
+    def has_clients(self):
+        """Say whether a socket's transport is there."""
+        return any(not isinstance(stream, Record) for stream in self.streams.values())
 
     @property
     def sockets(self):
@@ -60,8 +79,9 @@ class Harbour:
 
     def close(self):
         """End all."""
-        self.worker.stop(5)
+        # In this order: a server waits a little for the last messages of its sockets to be consumed.
         asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
+        self.worker.stop(5)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()

@@ -3,6 +3,7 @@
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from fairway.limits import ViewLimits
 from tests.support.waiting import wait_until
 from tests.views import pages
 
@@ -83,6 +84,52 @@ def test_class_based_views_see_user_query_and_scheme(at):
         assert client.recv(5) == "HEY ANONYMOUSUSER 1 HTTP"
     with at("ashout/hey/") as client:
         assert client.recv(5) == "HEY ANONYMOUSUSER"
+
+
+def test_groups(at):
+    with at("joins/") as one, at("joins/") as two:
+        assert [one.recv(5), two.recv(5)] == ["joined", "joined"]
+        one.send("x")
+        assert [one.recv(5), two.recv(5)] == ["to all", "to all"]
+
+
+def test_what_a_view_raises_for_the_client_closes_with_1008(at):
+    with at("forbidden/") as client:
+        assert client.recv(5) == "so far"
+        assert closed(client) == 1008
+
+
+def test_other_responses_before_a_look(at, caplog):
+    response = refused(at, "streams/")
+    assert (response.status_code, response.body) == (418, b"ab")
+    assert refused(at, "too-long/").status_code == 500
+    assert "longer than 1048576 bytes" in caplog.text
+
+
+def test_where_sockets_in_views_are_not_used_all_is_as_it_was(at, monkeypatch):
+    monkeypatch.setattr("fairway.views.decorators._decorated", set())
+    assert refused(at, "plain/").status_code == 404
+
+
+class TestBlockingMiddleware:
+    """A middleware that only blocking code can run."""
+
+    @pytest.fixture
+    def middleware(self, settings):
+        """The middleware of the project."""
+        return [*settings.MIDDLEWARE, "tests.views.pages.blocking_middleware"]
+
+    @pytest.fixture
+    def view_limits(self):
+        """Room for one."""
+        return ViewLimits(threads=1)
+
+    def test_coroutine_views_take_a_thread_each(self, at, caplog):
+        with at("alower_case/") as client:
+            client.send("A")
+            assert client.recv(5) == "a"
+            assert refused(at, "alower_case/").status_code == 503
+        assert "the middleware tests.views.pages.blocking_middleware is not async_capable" in caplog.text
 
 
 def test_a_subprotocol_numbers_and_bytes(at):
