@@ -5,7 +5,7 @@ thousands of threads would stand about for them. So a few are shared: all the bl
 one, as Django has it, and with it that of other views in turn. They share its database connection.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -20,10 +20,11 @@ class HelperThreads:
 
     Parameters:
         count: how many at most.
+        begin: called in each thread before all else.
     """
 
-    def __init__(self, count: int) -> None:
-        self._all = [ThreadPoolExecutor(1, f"fairway-view-helper-{number}") for number in range(1, count + 1)]
+    def __init__(self, count: int, begin: Callable[[], None] | None = None) -> None:
+        self._all = [ThreadPoolExecutor(1, f"fairway-view-helper-{number}", begin) for number in range(1, count + 1)]
         self._turns = cycle(self._all)
 
     @asynccontextmanager
