@@ -6,14 +6,17 @@ test, and so in its transaction. What it raises is raised in the test.
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from django.db import connections
 
 from fairway import DEFAULT_CHANNEL_LAYER
+from fairway.broker.effects import Delivery
 from fairway.database import care_by_message
+from fairway.errors import DeliveryLost
+from fairway.layers.base import Reader
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import ViewLimits
 from fairway.testing.browser import BrowserClient
@@ -99,6 +102,7 @@ class ViewSocket:
         delivery = reader.receive(self.timeout)
         if delivery is None:
             raise AssertionError("the connect was taken by somebody else; is there a worker on the layer of the test?")
+        self._stack.callback(_settle, reader, delivery)
         outbox = Outbox(delivery, reader, layer)
         token = current_outbox.set(outbox)
         try:
@@ -250,6 +254,12 @@ class _Threads(ViewThreads):
             for alias in self._given:
                 del connections[alias]
             self._end(threading.current_thread())
+
+
+def _settle(reader: Reader, delivery: Delivery) -> None:
+    """Acknowledge a connect that its view has not decided, or the next client would have it."""
+    with suppress(DeliveryLost):
+        reader.commit(delivery)
 
 
 def _use(given: dict[str, Any]) -> None:
