@@ -290,7 +290,7 @@ class WorkerLimits:
 class ViewLimits:
     """What the views of one worker process that own a WebSocket may hold and wait for."""
 
-    threads: int = 40
+    threads: int = 100
     """Blocking views that run at the same time, each with a thread for as long as its socket lives; one more is
     answered with 503. Each may hold a database connection, so not many more."""
 
