@@ -17,7 +17,7 @@ from fairway.views.requests import asks_for_websocket, prepare
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-MIDDLEWARE = "fairway.views.middleware.WebSocketMiddleware"
+MIDDLEWARE = {"fairway.views.WebSocketMiddleware", "fairway.views.middleware.WebSocketMiddleware"}
 
 _decorated: set[str] = set()
 """The modules whose views were decorated: where there are none, a project does without sockets in views."""
@@ -53,7 +53,7 @@ def are_used() -> bool:
     """Say whether any view of this project may take a WebSocket, as far as this process knows."""
     if _decorated or getattr(settings, "WEBSOCKET_ACCEPT_ALL", False):
         return True
-    return MIDDLEWARE in settings.MIDDLEWARE
+    return not MIDDLEWARE.isdisjoint(settings.MIDDLEWARE)
 
 
 def answer_of(request: Any, response: Any) -> Any:
