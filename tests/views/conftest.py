@@ -16,6 +16,7 @@ from fairway.server.ws_record import Record
 from fairway.worker.loop import Worker
 from tests.support.hubs import HubThread
 from tests.views import pages
+from tests.views.quay import Quay
 
 
 class Harbour:
@@ -135,3 +136,11 @@ def at(settings, middleware, view_limits, server_limits, layer_setting):
     yield harbour
     harbour.close()
     channel_layers.clear()
+
+
+@pytest.fixture
+def quay():
+    """A server's end of a layer."""
+    quay = Quay()
+    yield quay
+    quay.layer.close()

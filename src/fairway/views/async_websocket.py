@@ -1,5 +1,6 @@
 """`request.websocket` of a coroutine view: the same names, each to be awaited."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ class AsyncWebSocket:
         self._connection = connection
         self._pinned = pinned
         self._limits = limits
+        self._deciding = asyncio.Lock()
+        self._is_decided = False
 
     @property
     def closed(self) -> bool:
@@ -36,9 +39,13 @@ class AsyncWebSocket:
 
     async def accept(self, subprotocol: str | None = None, headers: Iterable[Any] = ()) -> None:
         """See `WebSocket.accept`."""
-        if self._connection.phase is Phase.HANDSHAKE:
-            self._pinned.add(self._connection)
-            await self._commit(self._connection.accept(subprotocol, headers))
+        if self._is_decided:
+            return
+        async with self._deciding:  # a view may have tasks of its own; what they send follows the acceptance
+            if self._connection.phase is Phase.HANDSHAKE:
+                self._pinned.add(self._connection)
+                await self._commit(self._connection.accept(subprotocol, headers))
+            self._is_decided = True
 
     async def wait(self) -> str | bytes | None:
         """See `WebSocket.wait`."""

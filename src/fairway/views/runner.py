@@ -35,7 +35,7 @@ from fairway.worker.outbox import current_outbox
 
 logger = logging.getLogger("fairway.views")
 
-TOO_LONG = {"status": 500, "content": b"Internal Server Error\n"}
+FAILED = {"status": 500, "content": b"Internal Server Error\n"}
 
 
 class ViewRun:
@@ -93,6 +93,19 @@ class ViewRun:
                 await self._pinned.acommit(delivery)
             await sync_to_async(response.close)()
 
+    def fail(self) -> None:
+        """End the socket, since not the view has failed but what runs it."""
+        connection = self.connection
+        try:
+            if effects := connection.reject(FAILED):
+                connection.outbox.reader.commit(connection.outbox.delivery, effects)
+            elif last := connection.close(1011):
+                connection.layer.publish(last, self._limits.end)
+        except BackendError as error:
+            self._log_unsaid(error)
+        for delivery in self._leave():
+            self._pinned.commit(delivery)
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _answer(self, response: Any) -> dict[str, Any]:
@@ -107,7 +120,7 @@ class ViewRun:
                 self._request.path,
                 self._limits.answer,
             )
-            return TOO_LONG
+            return FAILED
         return {"status": response.status_code, "headers": encode_headers(response), "content": content}
 
     def _conclude(self, response: Any, answer: dict[str, Any]) -> tuple[list[Effect], Send | None]:

@@ -5,6 +5,7 @@ lives. Blocking views get a thread each, coroutine views one event loop. A worke
 then ends the session that brings their messages, which closes their sockets.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -122,6 +123,7 @@ class ViewSockets:
             run.run(self._handler, kind)
         except Exception:
             logger.exception("a view with a WebSocket failed")
+            run.fail()
         finally:
             self._live.pop(run.connection, None)
 
@@ -131,6 +133,7 @@ class ViewSockets:
                 await run.arun(self._async_handler)
         except Exception:
             logger.exception("a view with a WebSocket failed")
+            await asyncio.to_thread(run.fail)
         finally:
             self._live.pop(run.connection, None)
 

@@ -1,6 +1,7 @@
 """`request.websocket` of a blocking view."""
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ class WebSocket:
         self._connection = connection
         self._pinned = pinned
         self._limits = limits
+        self._deciding = threading.Lock()
+        self._is_decided = False
 
     @property
     def closed(self) -> bool:
@@ -46,9 +49,13 @@ class WebSocket:
         Raises:
             InvalidMessage: the subprotocol or a header cannot be sent.
         """
-        if self._connection.phase is Phase.HANDSHAKE:
-            self._pinned.add(self._connection)
-            self._commit(self._connection.accept(subprotocol, headers))
+        if self._is_decided:
+            return
+        with self._deciding:  # a view may have threads of its own; what they send follows the acceptance
+            if self._connection.phase is Phase.HANDSHAKE:
+                self._pinned.add(self._connection)
+                self._commit(self._connection.accept(subprotocol, headers))
+            self._is_decided = True
 
     def wait(self) -> str | bytes | None:
         """Wait for the next message; None once the socket is closed. A binary frame is bytes."""
