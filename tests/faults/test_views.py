@@ -89,6 +89,16 @@ def test_vanished_clients_leave_no_thread(site, opened):
         wait_until(lambda: threads(worker.pid) <= before + 1 + 16, "their threads to end")
 
 
+def test_a_killed_server_is_told_to_the_views_by_a_layer_that_lives(tmp_path, opened, own_redis):
+    site = ViewSite(tmp_path, own_redis.url)
+    with site.serve() as server, site.worker() as worker:
+        for where in ("who/", "awho/"):
+            assert opened(site.url(where)).recv(10) == str(worker.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        server.process.wait(10)
+        wait_until(lambda: len(site.ended()) == 2, "both views to end", 60)
+
+
 def test_a_killed_server_ends_the_views_and_its_successor_is_served(tmp_path, opened):
     site = ViewSite(tmp_path)
     with site.worker() as worker:

@@ -15,14 +15,19 @@ class ViewSite:
 
     Parameters:
         folder: an empty one with a short path, because the hub's socket lies there.
+        layer: the URL of a Redis that takes the place of the hub.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, layer: str = "") -> None:
         self.folder = folder
         self.port = free_port()
-        self._layer = f"local://{folder}/hub.sock"
+        self._layer = layer or f"local://{folder}/hub.sock"
         # The tests have settings of their own, which a child process would inherit.
-        self._env = {"VIEWS_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "settings"}
+        self._env = {
+            "VIEWS_FOLDER": str(folder),
+            "VIEWS_LAYER": self._layer,
+            "DJANGO_SETTINGS_MODULE": "settings",
+        }
 
     def url(self, path: str, scheme: str = "ws") -> str:
         """The address of a path."""

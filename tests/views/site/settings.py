@@ -1,4 +1,4 @@
-"""A project of a few views that own a WebSocket. VIEWS_FOLDER holds the hub's socket, and what the views note."""
+"""A project of a few views that own a WebSocket. VIEWS_FOLDER holds what they note, and the socket of VIEWS_LAYER."""
 
 import os
 
@@ -11,4 +11,4 @@ USE_TZ = True
 INSTALLED_APPS = ["fairway", "django.contrib.staticfiles"]
 STATIC_URL = "static/"
 ROOT_URLCONF = "urls"
-CHANNEL_LAYERS = {"default": {"URL": f"local://{FOLDER}/hub.sock", "ROUTING": []}}
+CHANNEL_LAYERS = {"default": {"URL": os.environ["VIEWS_LAYER"], "ROUTING": []}}
