@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.view_site import ViewSite
@@ -72,6 +72,18 @@ def test_a_view_that_never_returns_does_not_hold_up_the_stop(site, opened):
         assert close_code(client) == 1012
         assert worker.process.wait(20) == 1
         assert "path '/never/'" in worker.output()
+
+
+def test_there_are_so_many_blocking_views_and_no_more(site, opened):
+    with site.worker("--view-threads=1"):
+        with connect(site.url("who/")) as first:
+            assert first.recv(10)
+            with pytest.raises(InvalidStatus) as refused:
+                opened(site.url("who/"))
+            assert refused.value.response.status_code == 503
+            assert opened(site.url("awho/")).recv(10)
+        wait_until(site.ended, "the first view to end")
+        assert opened(site.url("who/")).recv(10)
 
 
 def test_vanished_clients_leave_no_thread(site, opened):

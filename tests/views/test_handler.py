@@ -123,6 +123,14 @@ async def test_a_view_of_another_urlconf_that_takes_none(kind, where, settings):
     assert (await respond(ask("/view/"), kind)).status_code == 400
 
 
+@both
+async def test_no_transaction_is_open_for_as_long_as_a_socket(kind, where, monkeypatch):
+    from django.db import connection
+
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    assert type(await respond(ask(where), kind)) is NoAnswer
+
+
 def test_a_view_that_takes_none():
     with pytest.raises(BadRequest):
         ViewHandler(is_async=False).resolve_request(ask("/plain/"))

@@ -134,6 +134,16 @@ def test_what_fails_outside_the_view_is_logged(quay, sockets, where, monkeypatch
     assert sockets._live == {}
 
 
+def test_what_runs_on_when_the_worker_has_stopped_is_told(quay, sockets, caplog):
+    take(quay, sockets, "/waits/")
+    sockets.pause()
+    assert not sockets.wait_idle(0.01)
+    sockets.close()
+    assert "although views still run; their sockets close: channel websocket.connect, path '/waits/'" in caplog.text
+    gate.set()
+    assert sockets.wait_idle(5)
+
+
 def test_outside_of_a_run_nothing_is_taken(quay, sockets):
     message = Message({"path": "/waits/", "reply_channel": "websocket.send.Q1!c1"}, "websocket.connect", quay.layer)
     assert not sockets.take(message)

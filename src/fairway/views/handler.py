@@ -80,8 +80,11 @@ class ViewHandler(AsgiHandler):
         return match
 
     def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a view for ATOMIC_REQUESTS, and let None be a response: the view has done what it wanted."""
-        return _answering(super().make_view_atomic(view))
+        """Let None be a response: the view has done what it wanted.
+
+        Not for ATOMIC_REQUESTS: no transaction is to stay open for as long as a socket.
+        """
+        return _answering(view)
 
     def process_exception_by_middleware(self, exception: Exception, request: Any) -> Any:
         """Note what the view has raised. That its client went away, or does not read, is no error of the view."""

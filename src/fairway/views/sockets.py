@@ -31,6 +31,7 @@ from fairway.views.threads import ViewThreads
 from fairway.views.websocket import WebSocket
 from fairway.worker.executor import CoroutineExecutor, Job
 from fairway.worker.outbox import Outbox, current_outbox
+from fairway.worker.running import Running, name_all
 
 logger = logging.getLogger("fairway.views")
 
@@ -181,6 +182,8 @@ class ViewSockets:
 
     def close(self) -> None:
         """Cut off what still runs: its socket is closed, and what it waits for ends."""
+        if running := [Running(*one) for one in self.running()]:
+            logger.warning("the worker stops although views still run; their sockets close: %s", name_all(running))
         self._pinned.close()
         for connection in list(self._live):
             connection.end()

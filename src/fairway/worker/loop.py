@@ -123,6 +123,9 @@ class Worker:
 
     def running(self) -> list[Running]:
         """Return what runs at this moment, without what was given up."""
+        return self._consuming() + self._running_beside()
+
+    def _consuming(self) -> list[Running]:
         now = time.monotonic()
         found = [
             Running(delivery, now - began, thread.name)
@@ -130,8 +133,10 @@ class Worker:
             if thread not in self._given_up
         ]
         jobs = [job for job in self._executor.running() if not job.is_given_up]
-        found += [Running(job.delivery, now - job.began, EVENT_LOOP) for job in jobs]
-        return found + [Running(*one) for companion in self._application.companions for one in companion.running()]
+        return found + [Running(job.delivery, now - job.began, EVENT_LOOP) for job in jobs]
+
+    def _running_beside(self) -> list[Running]:
+        return [Running(*one) for companion in self._application.companions for one in companion.running()]
 
     def release_stale(self) -> None:
         """Give coroutine consumers back that have waited too long for a place; called now and then."""
@@ -224,7 +229,7 @@ class Worker:
         """End the session. What still runs is delivered again, to another worker."""
         if self._reader is None:
             return
-        if running := self.running():
+        if running := self._consuming():
             text = "the worker stops although consumers still run; their messages are delivered again: %s"
             logger.warning(text, name_all(running))
         self._executor.stop()
