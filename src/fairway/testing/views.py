@@ -234,9 +234,9 @@ class _Sockets(ViewSockets):
         super()._begin_anew()
         self._helpers = HelperThreads(1, lambda: _use(self._given))
 
-    def _start(self, run: ViewRun, view: Any) -> bool:
+    def _start(self, run: ViewRun, *, is_coroutine: bool) -> bool:
         self.connection = run.connection
-        return super()._start(run, view)
+        return super()._start(run, is_coroutine=is_coroutine)
 
 
 class _Threads(ViewThreads):

@@ -23,16 +23,27 @@ if TYPE_CHECKING:
     from fairway.views.async_websocket import AsyncWebSocket
     from fairway.views.decorators import accept_websocket, require_websocket
     from fairway.views.middleware import WebSocketMiddleware
+    from fairway.views.requests import AsyncWebSocketRequest, WebSocketRequest
     from fairway.views.websocket import WebSocket
 
 _HOMES = {
     "AsyncWebSocket": "fairway.views.async_websocket",
+    "AsyncWebSocketRequest": "fairway.views.requests",
     "WebSocket": "fairway.views.websocket",
     "WebSocketMiddleware": "fairway.views.middleware",
+    "WebSocketRequest": "fairway.views.requests",
     "accept_websocket": "fairway.views.decorators",
     "require_websocket": "fairway.views.decorators",
 }
 
-__all__ = ["AsyncWebSocket", "WebSocket", "WebSocketMiddleware", "accept_websocket", "require_websocket"]
+__all__ = [
+    "AsyncWebSocket",
+    "AsyncWebSocketRequest",
+    "WebSocket",
+    "WebSocketMiddleware",
+    "WebSocketRequest",
+    "accept_websocket",
+    "require_websocket",
+]
 
 __getattr__, __dir__ = lazy_names(globals(), _HOMES)

@@ -5,17 +5,19 @@ set by hand where the middleware is installed. The decorators work without it, a
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, overload
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 
 from fairway.views.requests import asks_for_websocket, prepare
 
-View = TypeVar("View", bound=Callable[..., Any])
+P = ParamSpec("P")
+Response = HttpResponseBase
+"""What a decorated view returns; one that has None to say of a WebSocket need not make one."""
 
 MIDDLEWARE = {"fairway.views.WebSocketMiddleware", "fairway.views.middleware.WebSocketMiddleware"}
 
@@ -27,12 +29,20 @@ class NoAnswer(HttpResponse):
     """What a view has answered to a WebSocket that returned None: nothing."""
 
 
-def accept_websocket(view: View) -> View:
+@overload
+def accept_websocket(view: Callable[P, Coroutine[Any, Any, Any]]) -> Callable[P, Coroutine[Any, Any, Response]]: ...
+@overload
+def accept_websocket(view: Callable[P, Any]) -> Callable[P, Response]: ...
+def accept_websocket(view: Callable[..., Any]) -> Callable[..., Any]:
     """Let a view take WebSockets beside plain requests; `request.is_websocket()` tells which it is."""
     return _decorate(view, is_required=bool(getattr(view, "require_websocket", False)))
 
 
-def require_websocket(view: View) -> View:
+@overload
+def require_websocket(view: Callable[P, Coroutine[Any, Any, Any]]) -> Callable[P, Coroutine[Any, Any, Response]]: ...
+@overload
+def require_websocket(view: Callable[P, Any]) -> Callable[P, Response]: ...
+def require_websocket(view: Callable[..., Any]) -> Callable[..., Any]:
     """Let a view take nothing but WebSockets; a plain request is answered with 400."""
     return _decorate(view, is_required=True)
 
@@ -80,7 +90,7 @@ def _begin(request: Any, view: Any) -> HttpResponse | None:
     return refusal_of(request, view)
 
 
-def _decorate(view: View, *, is_required: bool) -> View:
+def _decorate(view: Callable[..., Any], *, is_required: bool) -> Callable[..., Any]:
     def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
         refusal = _begin(request, wrapper)
         response = view(request, *args, **kwargs) if refusal is None else refusal
@@ -98,7 +108,7 @@ def _decorate(view: View, *, is_required: bool) -> View:
     decorated.accept_websocket = True
     decorated.require_websocket = is_required
     _decorated.add(getattr(view, "__module__", ""))
-    return decorated  # type: ignore[no-any-return]
+    return decorated  # type: ignore[no-any-return]  # given attributes, and so an Any
 
 
 async def _finish(request: Any, response: Awaitable[Any]) -> Any:

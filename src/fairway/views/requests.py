@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 
-from fairway.http.request import AsgiRequest
+from fairway.http.request import AsgiRequest, script_name
 from fairway.message import Message
+from fairway.url_routing import path_below
 
 if TYPE_CHECKING:
     from fairway.views.async_websocket import AsyncWebSocket
@@ -21,7 +22,7 @@ class WebSocketRequest(AsgiRequest):
         UnicodeDecodeError: the path or the query string is not UTF-8.
     """
 
-    websocket: "WebSocket | AsyncWebSocket"
+    websocket: "WebSocket"
 
     def __init__(self, message: Message) -> None:
         content = message.content
@@ -32,6 +33,22 @@ class WebSocketRequest(AsgiRequest):
     def is_websocket(self) -> bool:
         """Say that there is a WebSocket."""
         return True
+
+
+class AsyncWebSocketRequest(WebSocketRequest):
+    """The same for a coroutine view."""
+
+    websocket: "AsyncWebSocket"  # type: ignore[assignment]  # the same names, to be awaited
+
+
+def path_of(message: Message) -> str:
+    """Return what the URLconf is asked about a message.
+
+    Raises:
+        UnicodeDecodeError: the path is not UTF-8.
+    """
+    path = message.content["path"]
+    return path_below(path if isinstance(path, str) else path.decode(), script_name(message.content))
 
 
 def prepare(request: Any) -> None:

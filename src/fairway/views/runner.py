@@ -58,7 +58,7 @@ class ViewRun:
         """Run the view in this thread, to the end of its socket."""
         current_outbox.set(None)  # what the view sends leaves at once
         connection = self.connection
-        self._request.websocket = kind(connection, self._pinned, self._limits)
+        self._request.websocket = kind(connection, self._pinned, self._limits)  # type: ignore[assignment]
         response = handler.respond(self._request)
         try:
             effects, last = self._conclude(response, self._answer(response))
@@ -77,7 +77,9 @@ class ViewRun:
         """Do as `run`, as a coroutine."""
         current_outbox.set(None)
         connection = self.connection
-        self._request.websocket = AsyncWebSocket(connection, self._pinned, self._limits)
+        self._request.websocket = AsyncWebSocket(  # type: ignore[assignment]  # an AsyncWebSocketRequest
+            connection, self._pinned, self._limits
+        )
         response = await handler.arespond(self._request)
         try:
             answer = await sync_to_async(self._answer)(response) if response.streaming else self._answer(response)

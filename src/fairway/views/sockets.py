@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from functools import cached_property, partial
-from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.urls import Resolver404, get_resolver
@@ -25,7 +24,7 @@ from fairway.views.decorators import accepts, are_used
 from fairway.views.handler import ViewHandler, first_blocking_middleware
 from fairway.views.helpers import HelperThreads
 from fairway.views.pinned import Pinned
-from fairway.views.requests import WebSocketRequest
+from fairway.views.requests import AsyncWebSocketRequest, WebSocketRequest, path_of
 from fairway.views.runner import ViewRun
 from fairway.views.threads import ViewThreads
 from fairway.views.websocket import WebSocket
@@ -76,23 +75,22 @@ class ViewSockets:
         Returns:
             False when its path leads to no view, or sockets in views are not used at all.
         """
-        try:
-            request = WebSocketRequest(message)
-        except UnicodeDecodeError:
-            return _reject(message, "it is not UTF-8")
-        try:
-            view = get_resolver().resolve(request.path_info).func  # not `resolve`: this thread may have a URLconf set
-        except Resolver404:
-            return False
-        if not accepts(view):
-            return are_used() and _reject(message, "this view takes no WebSockets")
         outbox = current_outbox.get()
         if outbox is None:
             return False
-        self._hand_over(request, view, outbox)
+        try:
+            view = get_resolver().resolve(path_of(message)).func  # not `resolve`: this thread may have a URLconf set
+            if not accepts(view):
+                return are_used() and _reject(message, "this view takes no WebSockets")
+            kind = AsyncWebSocketRequest if iscoroutinefunction(view) else WebSocketRequest
+            self._hand_over(kind(message), outbox)
+        except UnicodeDecodeError:
+            return _reject(message, "it is not UTF-8")
+        except Resolver404:
+            return False
         return True
 
-    def _hand_over(self, request: WebSocketRequest, view: Any, outbox: Outbox) -> None:
+    def _hand_over(self, request: WebSocketRequest, outbox: Outbox) -> None:
         channel = self._pinned.new_channel()
         connection = Connection(outbox, channel, request.message.get("subprotocols") or ())
         run = ViewRun(request, connection, self._pinned, self._limits)
@@ -105,14 +103,13 @@ class ViewSockets:
         if self._is_wide.acquire(blocking=False):
             outbox.reader.widen(self._limits.threads + HANDSHAKES)
         outbox.hand_over()
-        if self._start(run, view):
+        if self._start(run, is_coroutine=isinstance(request, AsyncWebSocketRequest)):
             return
         self._live.pop(connection, None)
         logger.warning("no room for one more view with a WebSocket (%s): answered with 503", request.path)
         outbox.reader.commit(outbox.delivery, connection.reject(FULL))
 
-    def _start(self, run: ViewRun, view: Any) -> bool:
-        is_coroutine = iscoroutinefunction(view)
+    def _start(self, run: ViewRun, *, is_coroutine: bool) -> bool:
         delivery = run.connection.outbox.delivery
         if is_coroutine and not self._blocking_middleware:
             return self._coroutines.submit(Job(delivery, lambda _job: self._arun(run)), 0)
