@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, overload
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 
 from fairway.views.requests import asks_for_websocket, prepare
@@ -19,6 +20,7 @@ P = ParamSpec("P")
 Response = HttpResponseBase
 """What a decorated view returns; one that has None to say of a WebSocket need not make one."""
 
+SETTING = "WEBSOCKET_ACCEPT_ALL"
 MIDDLEWARE = {"fairway.views.WebSocketMiddleware", "fairway.views.middleware.WebSocketMiddleware"}
 
 _decorated: set[str] = set()
@@ -47,11 +49,21 @@ def require_websocket(view: Callable[..., Any]) -> Callable[..., Any]:
     return _decorate(view, is_required=True)
 
 
+def accepts_all() -> bool:
+    """Return the setting `WEBSOCKET_ACCEPT_ALL`: whether every view takes WebSockets.
+
+    Raises:
+        ImproperlyConfigured: it is no bool.
+    """
+    value = getattr(settings, SETTING, False)
+    if type(value) is not bool:
+        raise ImproperlyConfigured(f"{SETTING} is True or False, not {value!r:.100}")
+    return value
+
+
 def accepts(view: Any) -> bool:
     """Say whether a view takes WebSockets."""
-    if getattr(settings, "WEBSOCKET_ACCEPT_ALL", False):
-        return True
-    return _says(view, "accept_websocket") or requires(view)
+    return accepts_all() or _says(view, "accept_websocket") or requires(view)
 
 
 def requires(view: Any) -> bool:
@@ -61,9 +73,7 @@ def requires(view: Any) -> bool:
 
 def are_used() -> bool:
     """Say whether any view of this project may take a WebSocket, as far as this process knows."""
-    if _decorated or getattr(settings, "WEBSOCKET_ACCEPT_ALL", False):
-        return True
-    return not MIDDLEWARE.isdisjoint(settings.MIDDLEWARE)
+    return bool(_decorated) or accepts_all() or not MIDDLEWARE.isdisjoint(settings.MIDDLEWARE)
 
 
 def answer_of(request: Any, response: Any) -> Any:
