@@ -54,6 +54,17 @@ def test_a_killed_worker_closes_its_sockets_with_1012_and_another_takes_the_next
                 assert client.recv(10) == str(other.pid)
 
 
+def test_a_worker_that_was_taken_for_dead_ends_the_views_of_sockets_that_are_closed(site, opened):
+    with site.worker() as worker:
+        clients = [opened(site.url(where)) for where in ("who/", "awho/")]
+        assert {client.recv(10) for client in clients} == {str(worker.pid)}
+        os.kill(worker.pid, signal.SIGSTOP)
+        assert [close_code(client) for client in clients] == [1012] * 2
+        os.kill(worker.pid, signal.SIGCONT)
+        wait_until(lambda: len(site.ended()) == 2, "both views to end", 60)
+        assert opened(site.url("who/")).recv(10) == str(worker.pid)
+
+
 def test_a_worker_that_stops_tells_its_views_and_ends_well(site, opened):
     with site.worker() as worker:
         clients = [opened(site.url(where)) for where in ("who/", "awho/")]
