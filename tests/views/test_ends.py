@@ -142,14 +142,19 @@ class TestFull:
             assert client.recv(5) == "b"
 
 
-def test_a_lost_hub_ends_or_keeps_each_socket_and_leaves_nothing(at, layer_setting, request):
-    if "local" not in layer_setting.get("URL", ""):
-        pytest.skip("no hub")
-    hub = request.getfixturevalue("hub")
-    with at("notes-end/") as client, at("anotes-end/") as other:
-        assert [client.recv(5), other.recv(5)] == ["open", "open"]
-        hub.stop()
-        hub.start()
-        for one in (client, other):
-            one.socket.shutdown(socket.SHUT_RDWR)
-        assert nothing_is_left(at)
+class TestALostHub:
+    """It comes back with nothing in its memory."""
+
+    @pytest.fixture
+    def layer_setting(self, hub):
+        """The hub that goes and comes."""
+        return {"URL": f"local://{hub.path}"}
+
+    def test_each_socket_ends_and_nothing_is_left(self, at, hub):
+        with at("notes-end/") as client, at("anotes-end/") as other:
+            assert [client.recv(5), other.recv(5)] == ["open", "open"]
+            hub.stop()
+            hub.start()
+            for one in (client, other):
+                one.socket.shutdown(socket.SHUT_RDWR)
+            assert nothing_is_left(at)

@@ -12,6 +12,7 @@ from fairway.views.pinned import Pinned
 from fairway.views.requests import WebSocketRequest
 from fairway.views.runner import ViewRun
 from fairway.views.websocket import WebSocket
+from tests.support.waiting import await_until
 
 
 class Handler:
@@ -122,6 +123,19 @@ async def test_what_is_unread_is_done(end, quay, run):
 
     await end(view)
     assert quay.dones() == [0, 1]
+
+
+async def test_nothing_is_brought_to_a_view_that_has_ended(end, pinned, quay, run):
+    await end(opens())
+    assert pinned.connections() == []
+    quay.submit(run.connection.channel, 1, {"text": "late"})
+    await await_until(lambda: quay.dones() == [0, 1])
+
+
+async def test_a_connect_that_another_worker_has_by_now_leaves_nothing(end, pinned, quay, caplog):
+    quay.reader.close()
+    assert await end(lambda _request: NoAnswer()) == []
+    assert pinned.connections() == []
 
 
 async def test_an_end_that_cannot_be_told_is_logged(end, quay, run, caplog):

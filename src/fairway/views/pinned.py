@@ -69,11 +69,11 @@ class Pinned:
         self._connections[connection.channel] = connection
 
     def connections(self) -> list[Connection]:
-        """Return the sockets whose end has not come yet."""
+        """Return the sockets of which neither the end has come nor the view has ended."""
         return list(self._connections.values())
 
     def forget(self, connection: Connection) -> None:
-        """Bring nothing to this socket any more: it was never accepted."""
+        """Bring nothing to this socket any more: its view has ended. What still comes for it is done at once."""
         self._connections.pop(connection.channel, None)
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Pinned:
         """End the sockets that have gone while the session was lost: then nobody could tell of their end."""
         for connection in self.connections():
             if not self._layer.state(connection.reply_channel).get(VIEW_KEY):
-                self._connections.pop(connection.channel, None)
+                self.forget(connection)
                 connection.end()
 
     def _bring(self, delivery: Delivery) -> bool:
@@ -140,7 +140,7 @@ class Pinned:
             logger.exception("a message of the view socket %s was dropped", connection.reply_channel)
             return False
         if "code" in message:
-            del self._connections[channel]
+            self.forget(connection)
             connection.end()
             return False
         if "event" in message:

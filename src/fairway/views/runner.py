@@ -147,6 +147,7 @@ class ViewRun:
 
     def _leave(self) -> list[Delivery]:
         """Let the socket be; return the messages that the view has not read."""
+        self._pinned.forget(self.connection)
         self.connection.end()
         return self.connection.take_unread()
 
