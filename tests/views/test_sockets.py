@@ -134,6 +134,18 @@ def test_what_fails_outside_the_view_is_logged(quay, sockets, where, monkeypatch
     assert sockets._live == {}
 
 
+def test_a_thread_that_cannot_be_made(quay, sockets, monkeypatch, caplog):
+    def refuse(*_args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("fairway.views.threads.ViewThreads.submit", refuse)
+    _, outbox = take(quay, sockets, "/waits/")
+    assert outbox.is_handed_over
+    assert "a view with a WebSocket could not be begun" in caplog.text
+    assert quay.frames() == [{"reject": {"status": 500, "content": b"Internal Server Error\n"}}]
+    assert sockets._live == {}
+
+
 def test_what_runs_on_when_the_worker_has_stopped_is_told(quay, sockets, caplog):
     take(quay, sockets, "/waits/")
     sockets.pause()

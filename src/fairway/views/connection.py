@@ -10,6 +10,7 @@ to its callers as data. Messages come from the thread of the session (`pinned`),
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum
@@ -53,6 +54,7 @@ class Connection:
         self.channel = channel
         self.reply_channel = outbox.delivery.envelope.reply_channel
         self.subprotocols = list(subprotocols)
+        self.began = time.monotonic()
         self.failure: Exception | None = None
         """What the view has raised."""
         self._lock = threading.Lock()

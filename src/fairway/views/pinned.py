@@ -21,7 +21,7 @@ from fairway.names import random_part
 from fairway.views.connection import Connection
 
 LOOK_EVERY = 5.0
-"""Seconds without a message after which it is looked whether the session has been lost meanwhile."""
+"""Seconds after which it is looked whether the session has been lost, and after that, what is lost with it."""
 
 logger = logging.getLogger("fairway.views")
 
@@ -48,6 +48,9 @@ class Pinned:
         self._reader: Reader | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        self._renewals = 0
+        self._lost_at: float | None = None
+        """When it was noticed that the session had been lost, until it was looked what is lost with it."""
 
     def new_channel(self) -> str:
         """Return a channel for one more socket.
@@ -100,7 +103,7 @@ class Pinned:
             logger.debug("a message of a view was not committed, since its session was lost: %s", error)
 
     def _take_all(self, reader: Reader) -> None:
-        pause, renewals = FIRST_PAUSE, reader.renewals
+        pause = FIRST_PAUSE
         while not self._closed.is_set():
             try:
                 began = time.monotonic()
@@ -110,9 +113,11 @@ class Pinned:
                         self.commit(delivery)
                 elif time.monotonic() - began < LOOK_EVERY:
                     break  # the session is closed, or its layer
-                elif reader.renewals != renewals:
-                    renewals = reader.renewals
-                    self._end_lost()
+                if reader.renewals != self._renewals:
+                    self._renewals, self._lost_at = reader.renewals, time.monotonic()
+                if self._lost_at is not None and time.monotonic() - self._lost_at >= LOOK_EVERY:
+                    self._end_lost(self._lost_at)
+                    self._lost_at = None
                 pause = FIRST_PAUSE
             except Exception:
                 logger.exception("no message could be taken for the views; trying again in %g s", pause)
@@ -121,10 +126,13 @@ class Pinned:
         for connection in self.connections():  # nobody brings them anything any more
             connection.end()
 
-    def _end_lost(self) -> None:
-        """End the sockets that have gone while the session was lost: then nobody could tell of their end."""
+    def _end_lost(self, lost_at: float) -> None:
+        """End the sockets that have gone while the session was lost: then nobody could tell of their end.
+
+        By now the servers have heard of the loss, too. Sockets that were accepted since are those of the new session.
+        """
         for connection in self.connections():
-            if not self._layer.state(connection.reply_channel).get(VIEW_KEY):
+            if connection.began < lost_at and not self._layer.state(connection.reply_channel).get(VIEW_KEY):
                 self.forget(connection)
                 connection.end()
 

@@ -19,7 +19,7 @@ from fairway.layers.base import Layer
 from fairway.limits import ViewLimits
 from fairway.message import Message
 from fairway.views.async_websocket import AsyncWebSocket
-from fairway.views.connection import Connection
+from fairway.views.connection import Connection, Phase
 from fairway.views.decorators import accepts, are_used
 from fairway.views.handler import ViewHandler, first_blocking_middleware
 from fairway.views.helpers import HelperThreads
@@ -91,6 +91,8 @@ class ViewSockets:
         return True
 
     def _hand_over(self, request: WebSocketRequest, outbox: Outbox) -> None:
+        if self._is_wide.acquire(blocking=False):
+            outbox.reader.widen(self._limits.threads + HANDSHAKES)
         channel = self._pinned.new_channel()
         connection = Connection(outbox, channel, request.message.get("subprotocols") or ())
         run = ViewRun(request, connection, self._pinned, self._limits)
@@ -100,12 +102,16 @@ class ViewSockets:
                 outbox.reader.release(outbox.delivery)  # another worker has it
                 return
             self._live[connection] = None
-        if self._is_wide.acquire(blocking=False):
-            outbox.reader.widen(self._limits.threads + HANDSHAKES)
         outbox.hand_over()
-        if self._start(run, is_coroutine=isinstance(request, AsyncWebSocketRequest)):
-            return
+        try:
+            if self._start(run, is_coroutine=isinstance(request, AsyncWebSocketRequest)):
+                return
+        except Exception:
+            logger.exception("a view with a WebSocket could not be begun")
+            run.fail()
         self._live.pop(connection, None)
+        if connection.phase is Phase.ENDED:
+            return
         logger.warning("no room for one more view with a WebSocket (%s): answered with 503", request.path)
         outbox.reader.commit(outbox.delivery, connection.reject(FULL))
 
