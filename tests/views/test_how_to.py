@@ -8,6 +8,7 @@ from django.test import override_settings
 
 from fairway.limits import ViewLimits
 from fairway.testing import ViewClient
+from fairway.testing.layers import PlacedLayers
 from fairway.views import AsyncWebSocket, WebSocket
 from tests.support.pages import DOCS, run_page
 
@@ -23,9 +24,10 @@ class Urls:
 
 
 @pytest.fixture
-def page(settings, channel_layer):
+def page():
     names = run_page(PAGE)
-    with override_settings(ROOT_URLCONF=Urls(names), CHANNEL_LAYERS={"default": {"URL": "memory://", "ROUTING": []}}):
+    layers = {"default": {"URL": "memory://", "ROUTING": []}}
+    with override_settings(ROOT_URLCONF=Urls(names), CHANNEL_LAYERS=layers), PlacedLayers(["default"]):
         yield names
 
 
