@@ -47,7 +47,8 @@ printed are medians over the rounds with their range.
   rohrpost 100 sockets that send pings to fairway.rohrpost, with and without users, beside a JSON consumer that echoes
            the same frames.
   rate     the echo with 100 sockets where servers and client share all cores: plain, with the slow consumer, and the
-           JSON class with session user.
+           JSON class with session user. Here and in echo the plain one is done by views that own their sockets, too:
+           blocking ones and coroutines.
   http     a trivial view without middleware; http-default: the same behind Django's default middleware. wrk asks.
   memory   anonymous memory per idle connection over 2,000 sockets, with and without deflate offered, and over 15,000.
   crowd    fan-out to 15,000 sockets.

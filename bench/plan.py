@@ -29,6 +29,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 # Who takes part, by the keys of the contenders.
 SOCKETS = ("floor", "fairway", "fairway-hub", "uvicorn", "daphne")
 HOSTS = (*SOCKETS, "fairway-joined", "fairway-redis")
+ECHOES = (*HOSTS, "view-hub", "aview-hub")
 LAYERS = ("layer-fairway", "layer-core", "layer-pubsub")
 SPREAD = ("fairway-joined", "fairway-redis", "uvicorn", "uvicorn-core")
 DJANGO = ("fairway", "fairway-hub", "uvicorn", "daphne")
@@ -52,6 +53,7 @@ LATER_SOCKET = "later.sock"  # Where a worker says what has come that was sent f
 LATER_CHANNEL = "bench.later"
 DELAY_SERVER, DATABASE = "delay server", "database"  # What processes of the family "delay" are called.
 CONSUMER = "BENCH_CONSUMER"  # Which consumer takes the requests of the family "rohrpost".
+URLS = "BENCH_URLS"  # The URLconf, where views own the sockets.
 POSTGRES = "BENCH_POSTGRES"  # The folder of a PostgreSQL; without it the database is an SQLite.
 SLOW_SECONDS = 0.2  # What the slow consumer takes for a message; the floor and the Django projects read it here.
 
@@ -214,7 +216,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=1,
         seconds=1.5,
-        contenders=HOSTS,
+        contenders=ECHOES,
     ),
     Shape(
         key="echo-100",
@@ -223,7 +225,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         seconds=2.0,
-        contenders=HOSTS,
+        contenders=ECHOES,
     ),
     Shape(
         key="echo-user-100",
@@ -281,7 +283,7 @@ SHAPES: tuple[Shape, ...] = (
         path="/echo/",
         sockets=100,
         seconds=2.0,
-        contenders=HOSTS,
+        contenders=ECHOES,
     ),
     Shape(
         key="rate-user-100",

@@ -19,12 +19,12 @@ from fairway.conf import channel_layers
 from fairway.consumers import Retry, background
 from fairway.errors import InvalidLayerSetting, WebsocketCloseException
 from fairway.http.consumers import ViewConsumer
-from fairway.layers.codec import encode_message
+from fairway.layers.codec import decode_message, encode_message, pack_value
 from fairway.layers.memory import MemoryLayer
 from fairway.routing import Router, route
 from fairway.signals import consumer_finished, consumer_started
 from fairway.worker.loop import Worker
-from tests.support.chain import REQUESTS, Chain
+from tests.support.chain import REQUESTS, Chain, answer_nothing
 from tests.support.waiting import wait_until
 
 
@@ -365,3 +365,19 @@ def test_the_state_of_a_stranger_is_asked_for_without_blocking_the_loop():
         chain.inbox.answer(ask.token, {})
         wait_until(lambda: seen)
     assert seen == [{}]
+
+
+def test_the_end_of_a_views_socket_that_its_server_could_not_tell_is_passed_on():
+    with Chain() as chain:
+        reader = chain.layer.reader(["websocket.view.a!"])
+        state = {"fairway.view": pack_value("websocket.view.a!1", "")}
+        chain.run("websocket.disconnect", {"path": "/", "code": 1006}, state=state)
+        passed_on = reader.receive(5)
+        assert passed_on.envelope.channel == "websocket.view.a!1"
+        assert decode_message(passed_on.body)["code"] == 1006
+
+
+def test_what_runs_views_with_websockets_is_a_companion_of_the_worker():
+    application = DjangoApplication(MemoryLayer(), Router([]), http_consumer=answer_nothing)
+    (sockets,) = application.companions
+    assert sockets.running() == []

@@ -144,6 +144,7 @@ def test_settings_that_nobody_has_set_are_fine():
         ("CHANNEL_USER_MAX_AGE", "5", "E007", "is a number of seconds"),
         ("CHANNEL_SEND_ON_COMMIT", "yes", "E008", "is True or False, not 'yes'"),
         ("CHANNEL_SEND_ON_COMMIT", 1, "E008", "is True or False, not 1"),
+        ("WEBSOCKET_ACCEPT_ALL", "yes", "E010", "is True or False, not 'yes'"),
     ],
 )
 def test_what_is_wrong_with_them(settings, setting, value, id_, says):

@@ -7,6 +7,7 @@ from bench.contenders.fairway import Fairway, FairwayHub, FairwayJoined, Fairway
 from bench.contenders.floor import Floor
 from bench.contenders.layers import CoreLayer, FairwayLayer, PubsubLayer
 from bench.contenders.requests import BareJson, BareJsonUser, Rohrpost, RohrpostUser
+from bench.contenders.views import AsyncView, View
 from bench.contenders.wsgi import Granian, Gunicorn
 
 CONTENDERS: tuple[type[Contender], ...] = (
@@ -15,6 +16,8 @@ CONTENDERS: tuple[type[Contender], ...] = (
     FairwayHub,
     FairwayJoined,
     FairwayRedis,
+    View,
+    AsyncView,
     BareJson,
     BareJsonUser,
     Rohrpost,

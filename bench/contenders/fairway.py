@@ -37,6 +37,7 @@ class FairwayHub(_Fairway):
 
     key = "fairway-hub"
     title = "Fairway (serve + runworker, hub)"
+    worker_options: ClassVar[Sequence[str]] = ()
 
     def missing(self) -> str:
         """Name the packages, or the program that this checkout does not have."""
@@ -81,7 +82,7 @@ class FairwayHub(_Fairway):
     ) -> None:
         """Start a worker process; it says on the descriptor `notify` when it is ready."""
         env = {**self.env, "BENCH_LAYER": layer or self.layer, **(extra or {})}
-        argv = [sys.executable, "manage.py", "runworker"]
+        argv = [sys.executable, "manage.py", "runworker", *self.worker_options]
         self._launch(running, name, argv, cwd=self.project, **_notified(notify, env))
 
 

@@ -7,7 +7,8 @@ What the routing leaves over:
 
 ===========================  ===========================================================================
 ``http.request``             Django's views
-``websocket.connect``        accepted when another channel routes this path, else 404 and a line in the log
+``websocket.connect``        accepted when another channel routes this path; else a view's that takes WebSockets
+                             (``fairway.views``); else 404 and a line in the log
 the other websocket channels  dropped: the connection's messages must be read by someone
 any other channel            an error in the log
 ===========================  ===========================================================================
@@ -15,30 +16,39 @@ any other channel            an error in the log
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from django.utils.module_loading import import_string
 
 from fairway import DEFAULT_CHANNEL_LAYER
-from fairway.broker.effects import Delivery
+from fairway.broker.effects import Delivery, Send
 from fairway.conf import channel_layers
 from fairway.consumers.background import retry_of, time_limit_of
 from fairway.consumers.calls import is_coroutine_consumer
 from fairway.database import close_connections, opened_connections, tend_connections
 from fairway.errors import ChannelSocketException, InvalidLayerSetting
 from fairway.layers.base import Layer
-from fairway.layers.codec import decode_message
+from fairway.layers.codec import decode_message, encode_message
+from fairway.limits import ViewLimits
 from fairway.message import Message
 from fairway.routing import Consumer, Router
 from fairway.signals import consumer_finished, consumer_started
+from fairway.worker.contract import Companion
 from fairway.worker.loop import Worker
-from fairway.worker.outbox import Outbox
+from fairway.worker.outbox import Outbox, dispatch_effect
 from fairway.worker.retries import Retry
 
 logger = logging.getLogger("fairway.routing")
 
 WEBSOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.event", "websocket.disconnect")
+VIEW_SOCKETS = "fairway.views.sockets.ViewSockets"
+"""What takes the sockets of views. It is built on all this, so it is named, and not imported."""
+
+VIEW_KEY = "fairway.view"
+"""In a connection's state: the channel by which the view hears of it, in whatever process it is."""
+
 LATER_CHANNELS = WEBSOCKET_CHANNELS[1:]
 """A path is routed when one of these is, though its connect is not."""
 
@@ -50,18 +60,27 @@ class DjangoApplication:
         layer: where the messages come from.
         router: who consumes them.
         http_consumer: takes the requests that the routing does not; Django's views when None.
+        view_limits: what views that own a WebSocket may hold.
     """
 
-    def __init__(self, layer: Layer, router: Router, *, http_consumer: Consumer | None = None) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        router: Router,
+        *,
+        http_consumer: Consumer | None = None,
+        view_limits: ViewLimits | None = None,
+    ) -> None:
         self.layer = layer
         self.router = router
         self.channels = sorted({*router.channels, *WEBSOCKET_CHANNELS, "http.request"})
+        self._view_sockets = import_string(VIEW_SOCKETS)(layer, view_limits)
         self._fallbacks: dict[str, Callable[..., Any]] = {
             "http.request": http_consumer or _view_consumer(),
             "websocket.connect": self.connect_unrouted,
             "websocket.receive": _ignore,
             "websocket.event": _drop_event,
-            "websocket.disconnect": _ignore,
+            "websocket.disconnect": _disconnect_unrouted,
         }
 
     def prepare(self, delivery: Delivery) -> "ConsumerCall":
@@ -77,6 +96,11 @@ class DjangoApplication:
         """Return the time limit that the consumer of a delivery has of its own, infinity without one."""
         return time_limit_of(self.prepare(delivery).consumer)
 
+    @property
+    def companions(self) -> Collection[Companion]:
+        """What runs views that own a WebSocket."""
+        return (self._view_sockets,)
+
     def leave_thread(self) -> None:
         """Close the database connections of this thread."""
         close_connections()
@@ -87,6 +111,8 @@ class DjangoApplication:
             return
         if self.routes_later(message):
             message.reply_channel.send({"accept": True})
+            return
+        if self._view_sockets.take(message):
             return
         logger.warning("Not Found: %.200r (no WebSocket consumer for this path)", message.get("path"))
         message.reply_channel.send({"reject": {"status": 404}})
@@ -160,7 +186,12 @@ class ConsumerCall:
         return result
 
 
-def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consumer | None = None) -> DjangoApplication:
+def application_for(
+    alias: str = DEFAULT_CHANNEL_LAYER,
+    *,
+    http_consumer: Consumer | None = None,
+    view_limits: ViewLimits | None = None,
+) -> DjangoApplication:
     """Return the application of a configured layer, with the routing that its setting names.
 
     Raises:
@@ -171,7 +202,8 @@ def application_for(alias: str = DEFAULT_CHANNEL_LAYER, *, http_consumer: Consum
     if routing is None:
         msg = f"CHANNEL_LAYERS[{alias!r}] has no 'ROUTING'; name one, such as 'mysite.routing.channel_routing' (or [])"
         raise InvalidLayerSetting(msg)
-    return DjangoApplication(channel_layers[alias], Router(routing), http_consumer=http_consumer)
+    layer = channel_layers[alias]
+    return DjangoApplication(layer, Router(routing), http_consumer=http_consumer, view_limits=view_limits)
 
 
 async def _awaited(result: Any) -> Any:
@@ -186,6 +218,13 @@ def _view_consumer() -> Consumer:
 
 def _ignore(_message: Message, **_kwargs: Any) -> None:
     """Consume a message that nobody asked for."""
+
+
+def _disconnect_unrouted(message: Message, **_kwargs: Any) -> None:
+    """Pass the end of a view's socket on to its view: it comes here when the server died that should have told it."""
+    channel = message.state.get(VIEW_KEY) if message.get("reply_channel") else None
+    if channel and message.channel_layer is not None:
+        dispatch_effect(Send(channel, encode_message(message.content)), message.channel_layer)
 
 
 def _drop_event(message: Message, **_kwargs: Any) -> None:

@@ -10,6 +10,7 @@ fairway.E006   `CHANNEL_SESSION_ENGINE` names no engine that can be used
 fairway.E007   `CHANNEL_USER_MAX_AGE` is no number of seconds
 fairway.E008   `CHANNEL_SEND_ON_COMMIT` is no bool
 fairway.E009   a `ChannelTaskBackend` of `TASKS` cannot be used (`fairway.tasks.checks`)
+fairway.E010   `WEBSOCKET_ACCEPT_ALL` is no bool
 fairway.W001   `fairway` stands behind `django.contrib.staticfiles`, whose `runserver` hides Fairway's
 fairway.W002   the packages of the interface server are not installed
 fairway.W003   a route names a channel that looks like one of the server's and is none
@@ -105,12 +106,19 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **_kwargs: An
         (configured_engine, "fairway.E006"),
         (user_max_age, "fairway.E007"),
         (sends_on_commit, "fairway.E008"),
+        (_accepts_all, "fairway.E010"),
     ):
         try:
             read()
         except (ImproperlyConfigured, ValueError) as error:
             found.append(checks.Error(str(error), id=name))
     return found
+
+
+def _accepts_all() -> bool:
+    from fairway.views.decorators import accepts_all  # it brings Django's requests along
+
+    return accepts_all()
 
 
 def _check_backend(setting: LayerSetting) -> list[checks.CheckMessage]:

@@ -180,6 +180,7 @@ def _add_up_options(parser: argparse.ArgumentParser) -> None:
     workers.add_argument("--workers", type=positive, default=2, metavar="N", help="worker processes (2)")
     workers.add_argument("--threads", type=positive, metavar="N", help="blocking consumers at once in each")
     workers.add_argument("--coroutines", type=positive, metavar="N", help="coroutine consumers at once in each")
+    workers.add_argument("--view-threads", type=positive, metavar="N", help="blocking views with a WebSocket in each")
     workers.add_argument("--only-channels", action="append", metavar="PATTERN", help="may be repeated")
     workers.add_argument("--exclude-channels", action="append", metavar="PATTERN", help="may be repeated")
     workers.add_argument("--grace", type=duration, metavar="SECONDS", help="to finish what runs, at a stop (30)")

@@ -24,7 +24,7 @@
     │   └── MessageTooBig          1009: a message above the limit, inflated or not, or in too many fragments
     ├── BackendError               the backend's fault, or the way there
     │   ├── ChannelFull            the channel has no room; try later
-    │   ├── ChannelGone            the connection that this very consumer answers has ended
+    │   ├── ChannelGone            the connection that this very consumer or view answers has ended
     │   ├── DeliveryLost           the receipt is no longer held: someone else has the message now
     │   ├── LayerUnavailable       the broker cannot be reached, or did not answer in time
     │   └── TaskLost               each worker that ran a task was lost; stands in the task's result
@@ -206,7 +206,8 @@ class ChannelGone(BackendError):
     """The connection behind `channel` ended while its message was being consumed, so nobody waits for an answer.
 
     Only an immediate publish from inside the run (`Reader.publish`) tells; it is how a streaming view learns that its
-    client went away. Everywhere else a message for a connection that is gone is dropped quietly.
+    client went away. A view that owns a WebSocket is told by `send`. Everywhere else a message for a connection that is
+    gone is dropped quietly.
     """
 
     def __init__(self, channel: str) -> None:

@@ -287,6 +287,34 @@ class WorkerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViewLimits:
+    """What the views of one worker process that own a WebSocket may hold and wait for."""
+
+    threads: int = 100
+    """Blocking views that run at the same time, each with a thread for as long as its socket lives; one more is
+    answered with 503. Each may hold a database connection, so not many more."""
+
+    coroutines: int = 10_000
+    """The same for coroutine views, which share one event loop."""
+
+    helpers: int = 16
+    """Threads that run the blocking code (middleware, the ORM) of all coroutine views."""
+
+    unread: int = 32
+    """Messages of one socket that wait for its view: what the server sends ahead (`WebSocketLimits.pinned_window`)."""
+
+    send: float = 20.0
+    """A `send` waits so long for a client that does not read; then it raises `ChannelFull`. The server closes such a
+    socket after the same time."""
+
+    end: float = 60.0
+    """The close frame of a view that has ended waits so long behind what its client has not read yet."""
+
+    answer: int = MIB
+    """The body of an HTTP response in place of the handshake: an error page, not a download."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientLimits:
     """What a client (`fairway.client`) waits for and holds."""
 

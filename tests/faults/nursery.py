@@ -44,6 +44,7 @@ class Consumers:
     """An application as the worker wants it, without Django."""
 
     channels = ("websocket.connect", "websocket.receive", "websocket.disconnect", "tally", "job")
+    companions = ()
 
     def __init__(self, layer):
         self.layer = layer

@@ -134,6 +134,7 @@ class OneConsumer:
     """An application with one consumer for every request."""
 
     channels: Collection[str] = ["http.request"]
+    companions = ()
 
     def __init__(self, layer: MemoryLayer, consumer: Callable[[Message], None]) -> None:
         self._layer = layer

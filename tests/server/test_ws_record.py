@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from fairway.broker.effects import Abandoned, Refused, SaveState
+from fairway.layers.codec import decode_message
 from fairway.layers.memory import MemoryLayer
 from fairway.limits import DEFAULT_RULES, BrokerLimits, ChannelRule
 from fairway.server.fanout import GONE
 from fairway.server.ws_record import Record
-from tests.server.support import CLOSE, await_until, frame, limits, serving, upgrade
+from tests.server.support import CLOSE, await_until, begin, frame, limits, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
 
@@ -186,3 +187,36 @@ async def test_a_deadline_before_the_end_is_on_its_way_does_nothing():
         connect.commit()
         (await house.take("websocket.disconnect")).commit()
         assert await house.takes_nothing()
+
+
+async def test_a_process_that_reads_the_connection_gets_all_at_once():
+    """It hears of the end though it has not read what came before, and so more than its window is under way."""
+    async with serving(limits(websocket={"pinned_window": 2})) as house:
+        reader = house.layer.reader(["view.x!"])
+        peer, connect = await begin(house)
+        connect.commit({"accept": True, "receive_channel": "view.x!1"})
+        await peer.head()
+        for text in ("1", "2", "3", "4"):
+            peer.say(text)
+        held = [await reader.areceive(5) for _ in range(2)]
+        assert await reader.areceive(0.01) is None
+        peer.close(4000)
+        held += [await reader.areceive(5) for _ in range(3)]
+        assert [decode_message(one.body).get("code") for one in held] == [None] * 4 + [4000]
+        for one in held:
+            reader.commit(one)
+        await await_until(lambda: not house.gateway._streams)
+
+
+async def test_an_acceptance_that_comes_too_late_names_who_hears_of_the_end():
+    async with serving() as house:
+        reader = house.layer.reader(["view.x!"])
+        peer = await house.peer(upgrade())
+        connect = await house.take("websocket.connect")
+        peer.drop()
+        await await_until(lambda: not house.server.connections)
+        connect.commit({"accept": True, "receive_channel": "view.x!1"})
+        disconnect = await reader.areceive(5)
+        assert decode_message(disconnect.body)["code"] == 1006
+        reader.commit(disconnect)
+        await await_until(lambda: not house.gateway._streams)

@@ -165,3 +165,30 @@ async def test_a_client_of_good_behaviour():
             await (await client.ping())
             assert "permessage-deflate" in client.response.headers["Sec-WebSocket-Extensions"]
         assert client.close_code == 1000
+
+
+async def test_what_is_unread_of_a_pinned_connection_holds_no_group_back():
+    async with serving() as house:
+        reader = house.layer.reader(["view.x!"])
+        peer, connect = await begin(house)
+        connect.commit({"accept": True, "receive_channel": "view.x!1"})
+        await peer.head()
+        peer.say("unread")
+        assert await reader.areceive(5)
+        house.layer.group_add("g", connect.reply)
+        house.layer.send_group("g", {"text": "now"})
+        assert await peer.text() == "now"
+
+
+async def test_a_pinned_connection_leaves_word_of_who_reads_it(monkeypatch):
+    """If this server dies, whoever hears of it knows from the state."""
+    async with serving() as house:
+        filed = []
+        monkeypatch.setattr(house.gateway.inbox, "will", lambda *will: filed.append(will))
+        reader = house.layer.reader(["view.x!"])
+        peer, connect = await begin(house)
+        connect.commit({"accept": True, "receive_channel": "view.x!1"}, effects=[connect.save(view="view.x!1")])
+        await peer.head()
+        channel, _, order, state = filed[-1]
+        assert (channel, order, unpack_value(state["view"])) == (connect.reply, 0, "view.x!1")
+        reader.close()

@@ -51,6 +51,7 @@ class Call:
 
 class Echo:
     channels = ("websocket.connect", "websocket.receive", "websocket.disconnect", "http.request")
+    companions = ()
 
     def __init__(self, word, text):
         self.word, self.text = word, text

@@ -142,10 +142,17 @@ def test_a_killed_supervisor_takes_its_workers_and_leaves_the_server(project):
 
 
 def test_options_reach_the_workers(project):
-    options = ["--threads=3", "--only-channels=http.*", "--settings=shop.live", "--grace=7", "--processes=2"]
+    options = [
+        "--threads=3",
+        "--view-threads=5",
+        "--only-channels=http.*",
+        "--settings=shop.live",
+        "--grace=7",
+        "--processes=2",
+    ]
     with up(project, *options) as program:
-        said = "arguments: runworker --processes=1 --threads=3 --grace=7.0 --only-channels=http.* shop.live"
-        assert f"worker-1 | {said}" in program.output()
+        said = "--processes=1 --threads=3 --view-threads=5 --grace=7.0 --only-channels=http.* shop.live"
+        assert f"worker-1 | arguments: runworker {said}" in program.output()
         assert len(project.status()["processes"]) == 2
 
 

@@ -21,6 +21,7 @@ class Rooms:
     """The application: each socket is in one room, `!` before a text tells the room, and all else is answered."""
 
     channels = ("websocket.connect", "websocket.receive", "websocket.disconnect", "work")
+    companions = ()
 
     def __init__(self, layer: RedisLayer) -> None:
         self.layer = layer

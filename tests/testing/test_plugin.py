@@ -12,11 +12,18 @@ pytestmark = pytest.mark.timeout(PATIENCE)
 
 TESTS = """
 import pytest
+from django.urls import path
 from websockets.sync.client import connect
 
 from fairway import Channel, channel_layers, route
 from fairway.layers import MemoryLayer
 from fairway.testing import apply_routes
+from fairway.views import require_websocket
+
+
+@require_websocket
+def view(request):
+    request.websocket.send(request.websocket.wait())
 
 
 def answer(message):
@@ -41,6 +48,13 @@ def test_client(channel_client):
 def test_socket(ws_client, db):
     ws_client.connect("/")
     assert ws_client.receive(json=False) == "from the file"
+
+
+def test_view(view_client, settings):
+    settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [path("view/", view)]})
+    with view_client.open("/view/") as socket:
+        socket.send("hello")
+        assert socket.receive() == "hello"
 
 
 def test_live(channel_live_server):
@@ -74,7 +88,7 @@ class TestOptions:
 def test_the_fixtures_do_what_the_test_cases_do(live_project, distribution):
     project = live_project(TESTS)
     done = project.run("pytest", "-q", "-p", "no:cacheprovider", *plugin_options(), *distribution, "tests.py")
-    assert "7 passed" in done.stdout, done.stdout
+    assert "8 passed" in done.stdout, done.stdout
     assert "1 error" in done.stdout
     assert 'raise ZeroDivisionError("on purpose")' in done.stdout
     assert project.left() == []

@@ -27,6 +27,7 @@ class Script:
     """An application without Django: each call runs one function."""
 
     channels = ("in",)
+    companions = ()
 
     def __init__(self, function, *, is_coroutine=False, retry=None):
         self.function = function
@@ -336,3 +337,24 @@ class TestRetry:
 def ours(caplog):
     """What the worker wrote, without the layer's lines about dead letters."""
     return [record for record in caplog.records if record.name == "fairway.worker"]
+
+
+class TestHandedOver:
+    """A consumer that lets somebody else commit its message."""
+
+    @pytest.mark.parametrize("raises", [False, True])
+    def test_the_delivery_is_not_committed(self, raises, caplog):
+        outboxes = []
+
+        def consumer():
+            outboxes.append(current_outbox.get())
+            outboxes[0].hand_over()
+            if raises:
+                raise ValueError("boom")
+
+        bench = Bench(Script(consumer))
+        bench.dispatch()
+        assert bench.committed == 0
+        assert ("ValueError: boom" in caplog.text) is raises
+        bench.reader.commit(bench.delivery, outboxes[0].effects)
+        assert bench.committed == 1

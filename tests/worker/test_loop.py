@@ -462,3 +462,43 @@ def test_a_failure_of_the_worker_itself_ends_nothing(caplog, monkeypatch):
 
 def test_threads_follow_the_machine():
     assert 5 <= default_threads() <= 32
+
+
+class Beside:
+    """A companion that notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+        self.work = []
+
+    def pause(self):
+        self.told.append("pause")
+
+    def wait_idle(self, timeout):
+        self.told.append("wait")
+        return not self.work
+
+    def running(self):
+        return list(self.work)
+
+    def close(self):
+        self.told.append("close")
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_companion_is_told_waited_for_and_closed_with_the_worker(is_busy, caplog):
+    class Accompanied(DjangoApplication):
+        companions = (companion := Beside(),)
+
+    layer = MemoryLayer()
+    layer.send("work", {"n": 1})
+    reader = layer.reader(["work"])
+    if is_busy:
+        Accompanied.companion.work.append((reader.receive(1), 3.0, "a thread"))
+    application = Accompanied(layer, Router([]), http_consumer=answer_nothing)
+    with Chain(application=application, layer=layer) as chain:
+        assert [str(one).endswith("for 3 s in a thread") for one in chain.worker.running()] == [True] * is_busy
+        assert chain.worker.stop(1) is not is_busy
+        assert chain.worker.has_ended is not is_busy
+        assert Accompanied.companion.told == ["pause", "wait", "close"]
+        assert "consumers still run" not in caplog.text  # it tells of its own

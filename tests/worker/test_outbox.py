@@ -175,3 +175,9 @@ def test_a_direct_send_tells_that_a_channel_is_full():
         dispatch_effect(Send("work", b""), layer)
     with pytest.raises(ChannelFull):
         asyncio.run(adispatch_effect(Send("work", b""), layer, timeout=0.01))
+
+
+def test_a_delivery_that_is_handed_over_takes_nothing_more(outbox, layer):
+    outbox.append(Send("work", b"\x80"), layer)
+    outbox.hand_over()
+    assert (outbox.is_handed_over, outbox.is_open, len(outbox.effects)) == (True, False, 1)

@@ -82,6 +82,9 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 class Reader(ABC):
     """One session: it takes deliveries from its channels and commits them. Threads and coroutines may share it."""
 
+    renewals = 0
+    """How often the session was opened anew: each time all that it held was lost, and its end was told to others."""
+
     @abstractmethod
     def receive(self, timeout: float | None = None) -> Delivery | None:
         """Wait for the next delivery, at most `timeout` seconds (None: for ever).

@@ -1,14 +1,20 @@
 """What is left of a WebSocket that has ended: the messages at its gate, and the news of its end.
 
 The socket is gone, its groups are gone. What was read of the client before is still delivered, one after the other,
-then `websocket.disconnect`; when that is consumed, nothing is left.
+then `websocket.disconnect`; when that is consumed, nothing is left. A process to which the connection is pinned gets
+all of it at once: it hears of the end although it has not read what came before.
 """
+
+from contextlib import suppress
+
+from msgspec import DecodeError
 
 from fairway.broker.effects import Abandoned, Refused
 from fairway.server.fanout import GONE, GroupMessage
 from fairway.server.gate import Gate, Kind
 from fairway.server.gateway import Gateway, Stream
 from fairway.server.outgoing import CHANNELS, Incoming, encode_socket
+from fairway.server.replies import decode_socket_reply
 
 RETRY_DISCONNECT = 1.0
 """A `websocket.disconnect` that found no room is sent again after this; it is never dropped."""
@@ -39,10 +45,15 @@ class Record:
         self.groups: set[str] | None = GONE
         self.channel = stream.channel
         self.state = stream.state
-        self.receive_channel = stream.receive_channel
         gateway.replace(self)
         gate.wait(Kind.DISCONNECT, code)
+        self._pin(stream.receive_channel)
         self._advance()
+
+    def _pin(self, channel: str | None) -> None:
+        self.receive_channel = channel
+        if channel:
+            self._gate.window = len(self._gate) + self._gate.sent + 2
 
     def _advance(self) -> None:
         """Send what may go out now, and vanish when everything is told."""
@@ -101,7 +112,10 @@ class Record:
         """Nothing: its end is told already."""
 
     def on_frame(self, body: bytes) -> None:
-        """Nothing: there is nobody to send it to."""
+        """Nothing, but where it accepts what has ended in its handshake: then it may name who waits for the end."""
+        if self._gate.done < 0 and self._disconnect is None:
+            with suppress(DecodeError):
+                self._pin(decode_socket_reply(body).receive_channel)
 
     def on_join(self, group: str) -> None:
         """Nothing, as `on_frame`."""

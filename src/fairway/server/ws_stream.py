@@ -135,6 +135,8 @@ class WebSocketStream(Reading):
         self._pending = None
         self.receive_channel = reply.receive_channel
         self._phase = OPEN
+        if reply.receive_channel:
+            self.file_will()  # with the state, which says who reads this connection
         self._pulse = Pulse(now)
         self._port.write(answer)
         self._port.log(Step("connected", 101, 0, self.channel))
@@ -184,9 +186,12 @@ class WebSocketStream(Reading):
             self.close(message.close_code, message.reply.reason or "")
 
     def on_join(self, group: str) -> None:
-        """Learn that the connection is in a group. While a consumer runs, the group's messages wait for its end."""
+        """Learn that the connection is in a group. While a consumer runs, the group's messages wait for its end.
+
+        What is unread of a pinned connection is not being consumed: the process that it is pinned to has joined it.
+        """
         gate = self._gate
-        if gate.done == gate.sent:
+        if gate.done == gate.sent or self.receive_channel:
             return
         if self._holding is None:
             self._holding = Holding(gate.sent, {group}, self._gateway.limits.websocket.held_for_joined)

@@ -31,7 +31,7 @@ from fairway.supervisor.signals import StopSignals
 
 logger = logging.getLogger("fairway.supervisor")
 
-WORKER_OPTIONS = ("threads", "coroutines", "grace", "time_limit", "max_messages", "max_memory")
+WORKER_OPTIONS = ("threads", "coroutines", "view_threads", "grace", "time_limit", "max_messages", "max_memory")
 """Options that are passed on to `manage.py runworker` where they are given."""
 
 GRACE = 30.0

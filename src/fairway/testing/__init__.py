@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fairway.testing.live import ChannelLiveServerTestCase
     from fairway.testing.rohrpost import RecordingConsumer
     from fairway.testing.routes import apply_routes
+    from fairway.testing.views import ViewClient
     from fairway.testing.websockets import HttpClient, WSClient
 
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "HttpClient": "fairway.testing.websockets",
     "RecordingConsumer": "fairway.testing.rohrpost",
     "TransactionChannelTestCase": "fairway.testing.cases",
+    "ViewClient": "fairway.testing.views",
     "WSClient": "fairway.testing.websockets",
     "apply_routes": "fairway.testing.routes",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "HttpClient",
     "RecordingConsumer",
     "TransactionChannelTestCase",
+    "ViewClient",
     "WSClient",
     "apply_routes",
 ]

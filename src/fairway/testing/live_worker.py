@@ -17,7 +17,7 @@ import msgspec
 from fairway.broker.effects import Delivery
 from fairway.layers.hub.client import LocalLayer
 from fairway.limits import WorkerLimits
-from fairway.worker.contract import Application, Call
+from fairway.worker.contract import Application, Call, Companion
 from fairway.worker.dispatch import describe
 from fairway.worker.endings import conclude
 from fairway.worker.loop import Worker
@@ -102,6 +102,11 @@ class WatchedApplication:
     def time_limit(self, delivery: Delivery) -> float:
         """See `Application.time_limit`."""
         return self._application.time_limit(delivery)
+
+    @property
+    def companions(self) -> Collection[Companion]:
+        """See `Application.companions`."""
+        return self._application.companions
 
     def leave_thread(self) -> None:
         """See `Application.leave_thread`."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fairway.layers.base import Layer
     from fairway.testing.client import Client
     from fairway.testing.live_server import LiveServer
+    from fairway.testing.views import ViewClient
     from fairway.testing.websockets import WSClient
 
 
@@ -59,6 +60,15 @@ def ws_client(channel_layer: "Layer", channel_layer_aliases: Sequence[str]) -> "
     from fairway.testing.websockets import WSClient
 
     return WSClient(channel_layer_aliases[0])
+
+
+@pytest.fixture
+def view_client(channel_layer: "Layer", channel_layer_aliases: Sequence[str]) -> "ViewClient":
+    """A `ViewClient` on `channel_layer`."""
+    del channel_layer
+    from fairway.testing.views import ViewClient
+
+    return ViewClient(channel_layer_aliases[0])
 
 
 @pytest.fixture

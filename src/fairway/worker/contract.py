@@ -26,6 +26,22 @@ class Call(Protocol):
         """Do as `run`."""
 
 
+class Companion(Protocol):
+    """What works beside the consumers of a worker, on threads of its own, and is stopped with it."""
+
+    def pause(self) -> None:
+        """Begin nothing more, and tell what runs that the worker stops."""
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing runs any more; False when the time was not enough."""
+
+    def running(self) -> "Collection[tuple[Delivery, float, str]]":
+        """Return what runs: the delivery it began with, its seconds, and the name of its thread."""
+
+    def close(self) -> None:
+        """Cut off what still runs, and let everything go."""
+
+
 class Application(Protocol):
     """What a worker runs. It is shared by all threads of the worker."""
 
@@ -42,6 +58,10 @@ class Application(Protocol):
         Asked from a thread that runs no consumers, and only about what has run for a while: so a limit costs nothing
         that is quick.
         """
+
+    @property
+    def companions(self) -> Collection[Companion]:
+        """What works beside the consumers by now."""
 
     def leave_thread(self) -> None:
         """Let go what belongs to the calling thread: it runs nothing more."""

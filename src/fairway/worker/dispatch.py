@@ -39,7 +39,8 @@ class Dispatcher:
         """Run a delivery to its commit.
 
         Returns:
-            None when it is done; for a coroutine consumer, what is to run on the event loop.
+            None when it is done, or handed over to somebody who commits it; for a coroutine consumer, what is to run
+            on the event loop.
         """
         outbox = Outbox(delivery, self._reader, self._layer)
         call = None
@@ -59,6 +60,8 @@ class Dispatcher:
             current_outbox.reset(token)
         if outbox.elsewhere:
             self._publish_elsewhere(outbox)
+        if outbox.is_handed_over:
+            return None
         try:
             self._reader.commit(delivery, effects, ending)
         except Exception as failure:  # noqa: BLE001  logged

@@ -101,7 +101,9 @@ class Worker:
     @property
     def has_ended(self) -> bool:
         """Whether nothing runs any more: it was stopped, or its layer was closed."""
-        return not any(thread.is_alive() for thread in self._threads) and not self._executor.running()
+        if any(thread.is_alive() for thread in self._threads) or self._executor.running():
+            return False
+        return not any(companion.running() for companion in self._application.companions)
 
     def wait_ended(self, timeout: float | None = None) -> bool:
         """Wait until no thread runs any more that anybody waits for; False when the time is over."""
@@ -121,6 +123,9 @@ class Worker:
 
     def running(self) -> list[Running]:
         """Return what runs at this moment, without what was given up."""
+        return self._consuming() + self._running_beside()
+
+    def _consuming(self) -> list[Running]:
         now = time.monotonic()
         found = [
             Running(delivery, now - began, thread.name)
@@ -129,6 +134,9 @@ class Worker:
         ]
         jobs = [job for job in self._executor.running() if not job.is_given_up]
         return found + [Running(job.delivery, now - job.began, EVENT_LOOP) for job in jobs]
+
+    def _running_beside(self) -> list[Running]:
+        return [Running(*one) for companion in self._application.companions for one in companion.running()]
 
     def release_stale(self) -> None:
         """Give coroutine consumers back that have waited too long for a place; called now and then."""
@@ -205,21 +213,28 @@ class Worker:
         if self._reader is not None:
             self._reader.pause()
             self._release(self._executor.refuse())
+        for companion in self._application.companions:
+            companion.pause()
 
     def wait_finished(self, timeout: float) -> bool:
         """Wait, after `pause`, until nothing runs that anybody waits for; False when the time was not enough."""
         deadline = time.monotonic() + timeout
         is_idle = self._executor.wait_idle(timeout)
-        return self.wait_ended(max(0.0, deadline - time.monotonic())) and is_idle
+        is_ended = self.wait_ended(max(0.0, deadline - time.monotonic()))
+        for companion in self._application.companions:
+            is_idle = companion.wait_idle(max(0.0, deadline - time.monotonic())) and is_idle
+        return is_ended and is_idle
 
     def close(self) -> None:
         """End the session. What still runs is delivered again, to another worker."""
         if self._reader is None:
             return
-        if running := self.running():
+        if running := self._consuming():
             text = "the worker stops although consumers still run; their messages are delivered again: %s"
             logger.warning(text, name_all(running))
         self._executor.stop()
+        for companion in self._application.companions:
+            companion.close()
         self._reader.close()
 
     # --- the threads -------------------------------------------------------------------------------------------------

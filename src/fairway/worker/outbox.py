@@ -35,6 +35,7 @@ class Outbox:
         "delivery",
         "effects",
         "elsewhere",
+        "is_handed_over",
         "is_open",
         "layer",
         "limit",
@@ -49,6 +50,8 @@ class Outbox:
         self.layer = layer
         self.limit = limit
         self.is_open = True
+        self.is_handed_over = False
+        """Somebody else commits the delivery."""
         self.size = 0
         self.effects: list[Effect] = []
         self.elsewhere: list[tuple[Layer, Effect]] = []
@@ -82,6 +85,14 @@ class Outbox:
             if changes:
                 self.append(SaveState(self.state.owner, changes), self.layer)
                 self._carry_along(self.state)
+
+    def hand_over(self) -> None:
+        """Let somebody else commit the delivery, or release it, when the run is long over; nothing more is taken.
+
+        Whoever it is commits `effects` with it.
+        """
+        self.is_handed_over = True
+        self.close()
 
     def close(self) -> None:
         """The run is over: from now on effects are no longer taken."""

@@ -249,3 +249,10 @@ def test_closing_the_layer_lets_everybody_go(hub: HubThread, layer: LocalLayer) 
             assert not thread.is_alive()
     assert results.count(None) == 3
     assert all(str(error) == "the layer is closed" for error in results if error)
+
+
+def test_it_tells_how_often_its_session_was_opened_anew(hub: HubThread, layer: LocalLayer) -> None:
+    reader = layer.reader(["c"], 1, 1)
+    assert reader.renewals == 0
+    cut_all(hub)
+    wait_until(lambda: reader.receive(0.05) is None and reader.renewals == 1)

@@ -103,3 +103,11 @@ def test_a_pause_gives_everything_back(hubs: list[HubThread], layer: SeveralLaye
     reader.close()
     wait_until(lambda: [hub.layer.statistics().sessions for hub in hubs] == [0, 0])
     reader.close()
+
+
+def test_it_tells_how_often_one_of_its_sessions_was_opened_anew(hubs: list[HubThread], layer: SeveralLayer) -> None:
+    reader = layer.reader(["c"], window=4, threads=1)
+    before = reader.renewals
+    hubs[1].stop()
+    hubs[1].start()
+    wait_until(lambda: reader.receive(0.05) is None and reader.renewals == before + 1)

@@ -88,7 +88,7 @@ def test_sigterm_ends_it_as_gently(project):
 
 def test_options(project):
     project.write("settings.py", SETTINGS.replace("DEBUG = True", "DEBUG = False"))
-    with project.run("--noreload", "--nothreading", "--insecure", "--http_timeout", "5") as program:
+    with project.run("--noreload", "--nothreading", "--multithreaded", "--insecure", "--http_timeout", "5") as program:
         program.wait_for_output("Quit the server")
         assert "with 1 worker thread\n" in program.output()
         assert project.get("/static/style.css")[0] == 200

@@ -72,6 +72,7 @@ class LocalReader(Reader):
     def renew(self) -> Any:
         """Begin anew on another line; return what opens the session again. Called under the mutex."""
         self._owed = 0
+        self.renewals += 1
         if self._stopped:
             return self._nothing
         self._asked = self._waiting if self._is_exact else 0

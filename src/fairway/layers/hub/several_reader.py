@@ -123,6 +123,11 @@ class SeveralReader(LocalReader):
     def _awaiting(self, waiters: deque[LoopWaiter]) -> None:
         self.awaiting = waiters
 
+    @property
+    def renewals(self) -> int:  # type: ignore[override]
+        """See `Reader.renewals`: each part is a session."""
+        return sum(part.renewals for part in self.parts)
+
     def part_of(self, delivery: Delivery) -> Part:
         """Return the part that a delivery came to."""
         return self.parts[(delivery.receipt >> GENERATION_SHIFT) % len(self.parts)]

@@ -80,6 +80,9 @@ class Command(StaticFilesCommand):
             default=None,
             help="Seconds until a WebSocket that no consumer decides about gets a 504 (20).",
         )
+        parser.add_argument(
+            "--multithreaded", action="store_true", help="Nothing: sockets and requests are always served side by side."
+        )
 
     def run(self, **options: Any) -> None:
         """Run in the role that fits."""

@@ -24,7 +24,7 @@ from fairway.errors import InvalidLayerSetting
 from fairway.layers.base import Layer
 from fairway.layers.redis.address import hide_passwords
 from fairway.layers.registry import SCHEMES
-from fairway.limits import UNLIMITED, WorkerLimits
+from fairway.limits import UNLIMITED, ViewLimits, WorkerLimits
 from fairway.management.selection import select_channels, split_patterns
 from fairway.routing import Consumer
 from fairway.supervisor.logs import make_handler
@@ -59,6 +59,13 @@ class Command(BaseCommand):
             default=DEFAULTS.coroutines,
             metavar="N",
             help="Coroutine consumers that run at once in one process (%(default)s).",
+        )
+        add(
+            "--view-threads",
+            type=positive,
+            default=ViewLimits().threads,
+            metavar="N",
+            help="Blocking views with a WebSocket that run at once in one process (%(default)s).",
         )
         add(
             "--layer",
@@ -195,10 +202,11 @@ def make_applications(aliases: Sequence[str], options: dict[str, Any]) -> dict[s
         CommandError: a layer that other processes cannot reach, or that is not there; a pattern that matches nothing.
     """
     only, exclude = split_patterns(options["only_channels"]), split_patterns(options["exclude_channels"])
+    view_limits = ViewLimits(threads=options["view_threads"])
     found = {}
     for alias in dict.fromkeys(aliases):
         get_layer(alias)
-        application = found[alias] = application_for(alias, http_consumer=http_consumer())
+        application = found[alias] = application_for(alias, http_consumer=http_consumer(), view_limits=view_limits)
         application.channels = select_channels(application.channels, only, exclude)
     return found
 

@@ -1,0 +1,53 @@
+"""Threads for the blocking code of coroutine views: middleware, and what they call through `sync_to_async`.
+
+Django gives each request such a thread of its own for as long as it lasts. Views that own a socket last for hours, and
+thousands of threads would stand about for them. So a few are shared: all the blocking code of one view runs in the same
+one, as Django has it, and with it that of other views in turn. They share its database connection.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from itertools import cycle
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+
+from fairway.database import close_connections, opened_connections, tend_connections
+
+
+class HelperThreads:
+    """A few threads, each of them started when it is first needed.
+
+    Parameters:
+        count: how many at most.
+        begin: called in each thread before all else.
+    """
+
+    def __init__(self, count: int, begin: Callable[[], None] | None = None) -> None:
+        self._all = [ThreadPoolExecutor(1, f"fairway-view-helper-{number}", begin) for number in range(1, count + 1)]
+        self._turns = cycle(self._all)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Let the blocking code of this task run in one of them."""
+        async with ThreadSensitiveContext() as context:
+            executor = SyncToAsync.context_to_thread_executor[context] = next(self._turns)
+            executor.submit(_tend)
+            try:
+                yield
+            finally:
+                executor.submit(_tend)
+                # Before the context ends, which would end the thread.
+                SyncToAsync.context_to_thread_executor.pop(context, None)
+
+    def close(self) -> None:
+        """Close the database connections of the threads, and end them."""
+        for executor in self._all:
+            if executor._threads:  # noqa: SLF001  there is no public way to ask whether it was ever used
+                executor.submit(close_connections)
+            executor.shutdown(wait=False)
+
+
+def _tend() -> None:
+    if opened := opened_connections():
+        tend_connections(opened)

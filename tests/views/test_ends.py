@@ -1,0 +1,160 @@
+"""How a view's socket ends, whoever ends it: nothing is left behind, and each side hears of it."""
+
+import socket
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from fairway.limits import ServerLimits, ViewLimits, WebSocketLimits
+from tests.support.waiting import wait_until
+from tests.views import pages
+
+
+def closed(client):
+    """Read to the end; return the close code."""
+    with pytest.raises(ConnectionClosed) as error:
+        list(iter(lambda: client.recv(10), None))
+    return error.value.rcvd.code if error.value.rcvd else None
+
+
+def nothing_is_left(at):
+    wait_until(lambda: not at.sockets.running(), "the views to end")
+    wait_until(lambda: not at.sockets._pinned.connections(), "the sockets to be forgotten")
+    wait_until(lambda: not at.streams, "the server to forget them")
+    assert not at.sockets._live
+    return True
+
+
+@pytest.mark.parametrize("where", ["vanishes/", "avanishes/"])
+def test_a_client_that_left_in_the_handshake_is_told_to_its_view(at, where):
+    raw = at.begin_handshake(where)
+    wait_until(lambda: pages.seen == ["begun"])
+    raw.close()
+    wait_until(lambda: not at.has_clients(), "the server to notice")
+    pages.released.set()
+    assert nothing_is_left(at)
+    assert pages.seen == ["begun", None]
+
+
+@pytest.mark.parametrize("where", ["pushes/", "apushes/"])
+@pytest.mark.parametrize("how", ["close", "vanish"])
+def test_a_view_that_never_reads_ends_with_its_client(at, where, how, caplog):
+    with at(where, close_timeout=0.3) as client:  # its close frame is not read either
+        assert client.recv(5) == "tick"
+        for _ in range(60):  # more than the window, so that the end finds it full
+            client.send("unread")
+        wait_until(lambda: any(one.count() == 32 for one in at.sockets._live), "the window to be full")
+        if how == "vanish":
+            client.socket.shutdown(socket.SHUT_RDWR)
+    assert nothing_is_left(at)
+    assert "Error" not in caplog.text
+
+
+@pytest.mark.parametrize("where", ["pushes/", "apushes/"])
+def test_a_view_that_never_reads_is_cut_off_when_its_worker_has_stopped(at, where):
+    with at(where) as client:
+        assert client.recv(5) == "tick"
+        assert not at.worker.stop(0.1)
+        assert closed(client) == 1012
+    wait_until(lambda: at.worker.has_ended, "the view to end")
+
+
+@pytest.mark.parametrize("where", ["stubborn/", "astubborn/"])
+def test_a_view_that_never_returns_does_not_hold_up_a_stop(at, where):
+    with at(where) as client:
+        assert client.recv(5) == "ready"
+        assert not at.worker.stop(0.1)
+        assert closed(client) == 1012
+        pages.released.set()
+    wait_until(lambda: at.worker.has_ended, "the view to end")
+
+
+class TestClientsThatDoNotRead:
+    """They cost a view some seconds."""
+
+    @pytest.fixture
+    def server_limits(self):
+        """Few of them."""
+        return ServerLimits(drain=0, websocket=WebSocketLimits(stall=0.3, close_timeout=0.2))
+
+    @pytest.mark.parametrize("where", ["floods/", "afloods/"])
+    def test_the_server_closes(self, at, where):
+        with at.silent_client(where):
+            wait_until(lambda: pages.seen == ["ended"], "the view to end")
+            assert nothing_is_left(at)
+
+    class TestViewsThatWaitForLess:
+        """A view's patience ends before the server's."""
+
+        @pytest.fixture
+        def server_limits(self):
+            """Of the server: more of it."""
+            return ServerLimits(drain=0, websocket=WebSocketLimits(stall=1, close_timeout=0.2))
+
+        @pytest.fixture
+        def view_limits(self):
+            """Of the view: little."""
+            return ViewLimits(send=0.2)
+
+        @pytest.mark.parametrize("where", ["floods/", "afloods/"])
+        def test_the_view_ends(self, at, where, caplog):
+            with at.silent_client(where):
+                wait_until(lambda: pages.seen == ["ended"], "the view to end")
+                assert nothing_is_left(at)
+            assert "Traceback" not in caplog.text
+
+
+class TestHalfOpenConnections:
+    """The client is gone, and nothing of TCP tells it."""
+
+    @pytest.fixture
+    def server_limits(self):
+        """A server that soon asks."""
+        return ServerLimits(drain=0, websocket=WebSocketLimits(ping_interval=0.1, ping_timeout=0.1))
+
+    @pytest.mark.parametrize("where", ["notes-end/", "anotes-end/"])
+    def test_the_view_is_told(self, at, where):
+        raw = at.begin_handshake(where)  # it never answers a ping
+        wait_until(lambda: pages.seen == [(None, True)], "the view to be told")
+        assert nothing_is_left(at)
+        raw.close()
+
+
+class TestFull:
+    """There is no room for one more view."""
+
+    @pytest.fixture
+    def view_limits(self):
+        """Room for one of each kind."""
+        return ViewLimits(threads=1, coroutines=1)
+
+    @pytest.mark.parametrize("where", ["lower_case/", "alower_case/"])
+    def test_one_more_is_answered_with_503_until_there_is_room(self, at, where):
+        with at(where) as client:
+            client.send("A")
+            assert client.recv(5) == "a"
+            head = at.raw_handshake(where)
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 5" in head.lower()
+        assert nothing_is_left(at)
+        with at(where) as client:
+            client.send("B")
+            assert client.recv(5) == "b"
+
+
+class TestALostHub:
+    """It comes back with nothing in its memory."""
+
+    @pytest.fixture
+    def layer_setting(self, hub):
+        """The hub that goes and comes."""
+        return {"URL": f"local://{hub.path}"}
+
+    def test_each_socket_ends_and_nothing_is_left(self, at, hub):
+        with at("notes-end/") as client, at("anotes-end/") as other:
+            assert [client.recv(5), other.recv(5)] == ["open", "open"]
+            hub.stop()
+            hub.start()
+            for one in (client, other):
+                one.socket.shutdown(socket.SHUT_RDWR)
+            assert nothing_is_left(at)
