@@ -16,8 +16,8 @@ from fairway.layers.codec import encode_message
 from fairway.messages import Protocol, check_group_message, check_reply, protocol_of
 from fairway.names import check_channel, check_group, check_not_reserved
 from fairway.scheduling import cancellation, schedule
-from fairway.transactions import dispatch_on_commit, waits_for_commit
-from fairway.worker.outbox import adispatch_effect, current_outbox, dispatch_effect
+from fairway.transactions import dispatch
+from fairway.worker.outbox import adispatch_effect, current_outbox
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -108,10 +108,7 @@ class Channel:
         effect = self._effect(content, layer)
         if delay is not None or at is not None or key is not None:
             effect = schedule(effect, layer.message_limits, delay=delay, at=at, key=key)
-        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
-            dispatch_on_commit(effect, layer, timeout)
-        else:
-            dispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
+        dispatch(effect, layer, on_commit, immediately=immediately, timeout=timeout)
 
     async def asend(
         self,
@@ -142,10 +139,7 @@ class Channel:
         """
         layer = self._layer or self.channel_layer
         effect = cancellation(self._check_name(), key, layer.message_limits)
-        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
-            dispatch_on_commit(effect, layer, timeout)
-        else:
-            dispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
+        dispatch(effect, layer, on_commit, immediately=immediately, timeout=timeout)
 
     async def acancel(self, key: str, *, immediately: bool = False, timeout: float = 0) -> None:
         """Do as `cancel`."""
@@ -242,11 +236,7 @@ class Group:
             InvalidSchedule: it says both `immediately` and `on_commit`.
             InvalidName, MessageTooLarge, LayerUnavailable: as `Channel.send`. A full member raises nothing.
         """
-        effect, layer = self._effect(content), self.channel_layer
-        if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
-            dispatch_on_commit(effect, layer)
-        else:
-            dispatch_effect(effect, layer, immediately=immediately)
+        dispatch(self._effect(content), self.channel_layer, on_commit, immediately=immediately)
 
     async def asend(self, content: dict[str, Any], immediately: bool = False) -> None:  # noqa: FBT001, FBT002
         """Do as `send`, but for `on_commit`: coroutines have no transactions."""

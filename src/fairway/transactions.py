@@ -61,13 +61,29 @@ def waits_for_commit(on_commit: bool | None, *, immediately: bool) -> bool:  # n
     return on_commit and _is_in_transaction()
 
 
-def dispatch_on_commit(effect: Effect, layer: Layer, timeout: float = 0) -> None:
-    """Let an effect leave when the running transaction is committed; in a consumer that is into its outbox.
+def dispatch(
+    effect: Effect,
+    layer: Layer,
+    on_commit: bool | None,  # noqa: FBT001  what the user said
+    *,
+    immediately: bool = False,
+    timeout: float = 0,
+) -> None:
+    """Let an effect leave when the running transaction is committed, if it has to wait for that; else as any does.
+
+    Parameters:
+        on_commit, immediately: as for `waits_for_commit`.
+        timeout: how long what leaves at once may wait for room in a full channel, in seconds.
 
     Raises:
-        TransactionManagementError: the project manages its transactions by hand.
+        InvalidSchedule, ImproperlyConfigured: as `waits_for_commit`.
+        TransactionManagementError: it has to wait, and the project manages its transactions by hand.
     """
-    transaction.on_commit(partial(dispatch_effect, effect, layer, timeout=timeout))
+    if on_commit is not False and waits_for_commit(on_commit, immediately=immediately):
+        # By then a consumer's outbox takes it, if one is open.
+        transaction.on_commit(partial(dispatch_effect, effect, layer, timeout=timeout))
+    else:
+        dispatch_effect(effect, layer, immediately=immediately, timeout=timeout)
 
 
 def _is_in_transaction() -> bool:

@@ -8,6 +8,7 @@ the outbox closed; then it sends directly, and is told so by a `RuntimeWarning`,
 back any more and nothing repeats them.
 """
 
+import sys
 import warnings
 from contextvars import ContextVar
 
@@ -174,4 +175,12 @@ def _warn_late(outbox: Outbox) -> None:
         f"the consumer of {outbox.delivery.envelope.channel!r} has ended, so this message is sent directly; "
         "await what a consumer starts, or send with immediately=True before it ends"
     )
-    warnings.warn(text, RuntimeWarning, stacklevel=4)
+    warnings.warn(text, RuntimeWarning, stacklevel=_level_of_sender())
+
+
+def _level_of_sender() -> int:
+    """Return the `stacklevel` at which `_warn_late` points at the code that sends: the first that is not ours."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001  the only way to walk the stack without reading source files
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fairway."):
+        frame, level = frame.f_back, level + 1
+    return level
