@@ -49,7 +49,7 @@ def test_a_killed_worker_closes_its_sockets_with_1012_and_another_takes_the_next
         with site.worker() as other:
             os.kill(doomed.pid, signal.SIGKILL)
             assert [close_code(client) for client in clients] == [1012] * 3
-            doomed.process.wait(10)
+            doomed.process.wait(60)
             with connect(site.url("who/")) as client:
                 assert client.recv(10) == str(other.pid)
 
@@ -71,7 +71,7 @@ def test_a_worker_that_stops_tells_its_views_and_ends_well(site, opened):
         assert {client.recv(10) for client in clients} == {str(worker.pid)}
         os.kill(worker.pid, signal.SIGTERM)
         assert [close_code(client) for client in clients] == [1012] * 2
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
         assert site.ended() == [worker.pid] * 2
 
 
@@ -81,7 +81,7 @@ def test_a_view_that_never_returns_does_not_hold_up_the_stop(site, opened):
         assert client.recv(10) == str(worker.pid)
         os.kill(worker.pid, signal.SIGTERM)
         assert close_code(client) == 1012
-        assert worker.process.wait(20) == 1
+        assert worker.process.wait(60) == 1
         assert "path '/never/'" in worker.output()
 
 
@@ -118,7 +118,7 @@ def test_a_killed_server_is_told_to_the_views_by_a_layer_that_lives(tmp_path, op
         for where in ("who/", "awho/"):
             assert opened(site.url(where)).recv(10) == str(worker.pid)
         os.kill(server.pid, signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
         wait_until(lambda: len(site.ended()) == 2, "both views to end", 60)
 
 
@@ -129,7 +129,7 @@ def test_a_killed_server_ends_the_views_and_its_successor_is_served(tmp_path, op
             for where in ("who/", "awho/"):
                 assert opened(site.url(where)).recv(10) == str(worker.pid)
             os.kill(server.pid, signal.SIGKILL)
-            server.process.wait(10)
+            server.process.wait(60)
         with site.serve():
             wait_until(lambda: len(site.ended()) == 2, "both views to end", 60)
             with connect(site.url("who/"), open_timeout=20) as client:

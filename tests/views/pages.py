@@ -167,6 +167,19 @@ async def astubborn(request):
 
 
 @require_websocket
+def loops(request):
+    """Does not look at what it is told."""
+    while True:
+        request.websocket.wait()
+
+
+@require_websocket
+async def aloops(request):
+    while True:
+        await request.websocket.wait()
+
+
+@require_websocket
 def joins(request):
     Group("told").add(request.websocket.reply_channel)
     request.websocket.send("joined")
@@ -233,6 +246,8 @@ urlpatterns = [
     path("afloods/", afloods),
     path("stubborn/", stubborn),
     path("astubborn/", astubborn),
+    path("loops/", loops),
+    path("aloops/", aloops),
     path("joins/", joins),
     path("saves/", saves),
     path("forbidden/", forbidden),

@@ -6,7 +6,7 @@ from fairway.broker.effects import Delivery, Envelope, SaveState, Send
 from fairway.errors import ChannelGone, InvalidMessage, MessageTooLarge
 from fairway.layers.codec import decode_message, unpack_value
 from fairway.layers.waiters import UNSETTLED, BlockingWaiter
-from fairway.views.connection import NOTHING, OVER, Connection, Phase
+from fairway.views.connection import IN_VAIN, NOTHING, OVER, Connection, Phase
 
 CHANNEL = "websocket.view.a!1"
 
@@ -139,3 +139,10 @@ def test_what_is_left_unread(connection):
     connection.put(first, "a")
     connection.end()
     assert (connection.take_unread(), connection.take()) == ([first], OVER)
+
+
+def test_nobody_waits_for_ever_for_what_will_not_come(connection):
+    for _ in range(IN_VAIN):
+        connection.note_in_vain()
+    with pytest.raises(RuntimeError, match="for message in"):
+        connection.note_in_vain()

@@ -59,6 +59,14 @@ def test_a_view_that_never_reads_is_cut_off_when_its_worker_has_stopped(at, wher
     wait_until(lambda: at.worker.has_ended, "the view to end")
 
 
+@pytest.mark.parametrize("where", ["loops/", "aloops/"])
+def test_a_loop_that_does_not_look_at_the_end_is_ended(at, where, caplog):
+    with at(where) as client:
+        client.send("hello")
+    assert nothing_is_left(at)
+    assert "wait() was called 1000 times after the socket had closed" in caplog.text
+
+
 @pytest.mark.parametrize("where", ["stubborn/", "astubborn/"])
 def test_a_view_that_never_returns_does_not_hold_up_a_stop(at, where):
     with at(where) as client:

@@ -96,6 +96,7 @@ class AsyncWebSocket:
 
     async def _taken(self, found: Any) -> str | bytes | None:
         if found is OVER:
+            self._connection.note_in_vain()
             return None
         delivery, message = found
         await self._pinned.acommit(delivery)

@@ -31,6 +31,11 @@ OVER: Any = object()
 """No message will come any more."""
 
 
+IN_VAIN = 1000
+"""So often a view may wait for a message after it was told that none will come. Then it is taken for a loop without an
+end, which would keep its thread, or the event loop of all coroutine views, for good."""
+
+
 class Phase(IntEnum):
     """Where a view's socket is in its life."""
 
@@ -62,6 +67,7 @@ class Connection:
         self._unread: deque[tuple[Delivery, str | bytes]] = deque()
         self._waiters: list[Waiter] = []
         self._last_order = 0
+        self._in_vain = 0
         self._is_stopping = False
 
     @property
@@ -156,6 +162,20 @@ class Connection:
         with self._lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+    def note_in_vain(self) -> None:
+        """Note that the view was told that no message will come any more.
+
+        Raises:
+            RuntimeError: it goes on waiting.
+        """
+        self._in_vain += 1
+        if self._in_vain > IN_VAIN:
+            msg = (
+                f"wait() was called {IN_VAIN} times after the socket had closed. It returns None then: "
+                "end the loop, or use 'for message in request.websocket'"
+            )
+            raise RuntimeError(msg)
 
     def count(self) -> int:
         """Return how many messages are unread."""

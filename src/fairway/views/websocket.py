@@ -58,7 +58,11 @@ class WebSocket:
             self._is_decided = True
 
     def wait(self) -> str | bytes | None:
-        """Wait for the next message; None once the socket is closed. A binary frame is bytes."""
+        """Wait for the next message; None once the socket is closed. A binary frame is bytes.
+
+        Raises:
+            RuntimeError: the view goes on waiting although it was told that the socket is closed.
+        """
         self.accept()
         found = self._connection.take()
         while found is NOTHING:
@@ -118,6 +122,7 @@ class WebSocket:
 
     def _taken(self, found: Any) -> str | bytes | None:
         if found is OVER:
+            self._connection.note_in_vain()
             return None
         delivery, message = found
         self._pinned.commit(delivery)

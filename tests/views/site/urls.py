@@ -2,6 +2,7 @@
 # ruff: noqa: PLW2901, RET503  the examples
 
 import os
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -62,7 +63,7 @@ async def awho(request):
 def never_returns(request):
     request.websocket.send(os.getpid())
     while True:
-        request.websocket.wait()
+        time.sleep(0.1)
 
 
 def page(request):
