@@ -173,7 +173,7 @@ def at(settings):
 
 def ask(client, text):
     client.send(text)
-    return client.recv(5)
+    return client.recv(30)
 
 
 @pytest.mark.parametrize("where", ["echo/", "aecho/", "only-receive/"])
@@ -184,7 +184,7 @@ def test_echo(at, where):
 
 def test_a_frame_accepts_implicitly(at):
     with at("greet/") as client:
-        assert client.recv(5) == "welcome"
+        assert client.recv(30) == "welcome"
 
 
 @pytest.mark.parametrize(("where", "status"), [("close/", 403), ("deny/", 403), ("fail/", 500), ("nowhere/", 404)])
@@ -199,7 +199,7 @@ def test_handshakes_that_are_refused(at, where, status, caplog):
 
 def test_a_connect_that_fails_after_it_accepted_closes_with_1011(at, caplog):
     with at("accept-and-fail/") as client, pytest.raises(ConnectionClosed) as closed:
-        client.recv(5)
+        client.recv(30)
     assert closed.value.rcvd.code == 1011
 
 
@@ -210,7 +210,7 @@ def test_a_failing_receive_leaves_the_socket_open(at, where, caplog):
         client.send("2")
         if where != "typo/":
             expected = "before" if where == "unsendable/" else "so far"
-            assert [client.recv(5), client.recv(5)] == [expected] * 2
+            assert [client.recv(30), client.recv(30)] == [expected] * 2
         wait_until(lambda: len(caplog.records) >= 2)
     failed = [record for record in caplog.records if "consumer failed" in record.getMessage()]
     assert len(failed) == 2
@@ -224,7 +224,7 @@ def test_consume_later_keeps_the_order(at):
     with at("later/") as client:
         client.send("first")
         client.send("second")
-        assert [client.recv(5), client.recv(5)] == ["first", "second"]
+        assert [client.recv(30), client.recv(30)] == ["first", "second"]
     assert seen[:4] == [0, 1, 2, 0]
 
 
@@ -232,7 +232,7 @@ def test_messages_of_one_socket_run_in_order_on_several_threads(at):
     with at("slow/") as client:
         for number in range(50):
             client.send(str(number))
-        assert [client.recv(5) for _ in range(50)] == [str(number) for number in range(50)]
+        assert [client.recv(30) for _ in range(50)] == [str(number) for number in range(50)]
 
 
 def test_state_follows_the_connection_to_its_end(at):
@@ -248,15 +248,15 @@ def test_closing_with_a_code_and_a_reason(at):
     with at("leave/") as client:
         assert ask(client, "x") == "bye"
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(5)
+            client.recv(30)
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "enough")
 
 
 def test_groups_and_events(at):
     with at("rooms/red/") as one, at("rooms/red/") as two, at("rooms/blue/") as other:
         one.send("hi")
-        assert [one.recv(5), two.recv(5)] == ["red: hi"] * 2
+        assert [one.recv(30), two.recv(30)] == ["red: hi"] * 2
         two.send("! fire")
-        assert [one.recv(5), two.recv(5)] == ["red heard ! fire"] * 2
+        assert [one.recv(30), two.recv(30)] == ["red heard ! fire"] * 2
         assert ask(other, "hi") == "blue: hi"
     wait_until(lambda: Group("red").channels() == [])

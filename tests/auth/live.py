@@ -127,13 +127,13 @@ class Browser:
 def ask(socket: ClientConnection, text: str = "who") -> str:
     """Send a frame; return the answer."""
     socket.send(text)
-    return socket.recv(5)
+    return socket.recv(30)
 
 
 def how_closed(socket: ClientConnection) -> tuple[int, str]:
     """Wait for the close frame; return its code and reason."""
     with pytest.raises(ConnectionClosed) as closed:
-        list(iter(lambda: socket.recv(5), None))
+        list(iter(lambda: socket.recv(30), None))
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 

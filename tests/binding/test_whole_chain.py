@@ -196,7 +196,7 @@ def test_a_change_in_the_middle_of_a_snapshot_arrives_after_it(port, binding, pa
 
     binding.serialize = serialize
     with Client(port, path, "non-admins") as client:
-        payloads = [json.loads(client.socket.recv(5))["payload"] for _ in range(3)]
+        payloads = [json.loads(client.socket.recv(30))["payload"] for _ in range(3)]
     assert [(payload["action"], payload["data"]["title"]) for payload in payloads] == [
         ("create", "one"),
         ("create", "two"),

@@ -105,7 +105,7 @@ def at(settings):
 
 
 def hear(client, count=1):
-    return [json.loads(client.recv(5)) for _ in range(count)]
+    return [json.loads(client.recv(30)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("where", ["chat", "achat"])
@@ -143,7 +143,7 @@ def test_what_is_no_json_closes_the_socket(at, frame, code, reason, caplog):
         hear(client)
         client.send(frame)
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(5)
+            client.recv(30)
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
 
 

@@ -101,7 +101,7 @@ def test_it_works_for_every_layer_until_it_is_stopped(hub):
         for each in signals:
             each.disconnect(receiver)
         assert child.stop()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert seen == [(worker_process_ready, Worker), (worker_ready, Worker), (worker_ready, Worker)]
 
@@ -123,7 +123,7 @@ def test_something_may_run_beside_the_workers(hub):
     wait_until(lambda: seen, "its start")
     assert child.stop()
     assert seen == [hub.path, "stopped"]
-    thread.join(5)
+    thread.join(30)
 
 
 def test_a_consumer_that_runs_on_is_told(hub, settings):
@@ -143,7 +143,7 @@ def test_a_consumer_that_runs_on_is_told(hub, settings):
     assert began.wait(10)
     assert child.stop() is False
     end.set()
-    thread.join(5)
+    thread.join(30)
 
 
 def test_after_a_consumer_over_its_time_limit_the_work_goes_on(hub, settings):
@@ -165,7 +165,7 @@ def test_after_a_consumer_over_its_time_limit_the_work_goes_on(hub, settings):
     assert child.stop() is False
     end.set()
     wait_until(lambda: child._retired[0].has_ended)
-    thread.join(5)
+    thread.join(30)
 
 
 def test_a_stop_before_the_work_keeps_it_from_beginning(hub):

@@ -37,7 +37,7 @@ def test_it_ends_and_takes_the_folder_along(tmp_path, words, code):
         assert process.stdout.readline() == b"ready\n"
         assert process.poll() is None
         ours.close()
-        assert process.wait(20) == code
+        assert process.wait(60) == code
     assert not folder.exists()
 
 

@@ -89,10 +89,10 @@ def test_it_serves_until_the_process_ends():
             assert response.status == 200
         with connect(f"ws://127.0.0.1:{port}/") as client:
             client.send("hi")
-            assert client.recv(5) == "hi"
+            assert client.recv(30) == "hi"
             running.stop()
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(5)
+                client.recv(30)
     assert closed.value.rcvd.code == 1012
 
 

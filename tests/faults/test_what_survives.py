@@ -92,7 +92,7 @@ def test_a_hub_that_is_stopped_lets_workers_consume_application_messages_first(s
         server.wait_for_output("SIGTERM: stopping")
         (site.folder / "hold").unlink()
         assert [seen.take()["work"] for _ in range(3)] == ["waits"] * 3
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
         assert "lost" not in server.output()
 
 

@@ -166,7 +166,7 @@ def test_a_subclass_may_answer_itself():
 def test_requests_at_the_same_time_share_nothing(settings):
     # CVE-2020-35681: one user got the response and the session of another.
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
-    handler, meeting, answers = AsgiHandler(), threading.Barrier(2, timeout=5), {}
+    handler, meeting, answers = AsgiHandler(), threading.Barrier(2, timeout=30), {}
 
     def view(request):
         request.session["user"] = request.GET["user"]

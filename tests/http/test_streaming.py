@@ -75,7 +75,7 @@ def test_an_asynchronous_iterator_that_fails_to_close_leaves_no_thread():
     next(stream)
     with pytest.raises(LookupError):
         stream.close()
-    threads[0].join(5)
+    threads[0].join(30)
     assert not threads[0].is_alive()
 
 

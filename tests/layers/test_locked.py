@@ -62,7 +62,7 @@ def test_waits_with_different_times_end_in_their_own(layer):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert ended == [0.02, 0.07, 0.12]
 
 

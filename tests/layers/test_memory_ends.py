@@ -56,16 +56,16 @@ def test_whoever_comes_while_a_reader_stops_is_let_go(layer, stop):
         barrier = threading.Barrier(4)
 
         def receive(reader=reader, barrier=barrier):
-            barrier.wait(5)
+            barrier.wait(30)
             assert reader.receive(None) is None
 
         threads = [threading.Thread(target=receive) for _ in range(3)]
         for thread in threads:
             thread.start()
-        barrier.wait(5)
+        barrier.wait(30)
         getattr(reader, stop)()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
         reader.close()
     assert layer.statistics().sessions == 0
@@ -79,7 +79,7 @@ def test_a_layer_that_closes_meanwhile_is_no_error_for_receivers():
         failures = []
 
         def receive(layer=layer, reader=reader, barrier=barrier, failures=failures):
-            barrier.wait(5)
+            barrier.wait(30)
             try:
                 for timeout in (0, 0.001, None):
                     assert reader.receive(timeout) is None
@@ -90,10 +90,10 @@ def test_a_layer_that_closes_meanwhile_is_no_error_for_receivers():
         threads = [threading.Thread(target=receive) for _ in range(2)]
         for thread in threads:
             thread.start()
-        barrier.wait(5)
+        barrier.wait(30)
         layer.close()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
         assert failures == []
 

@@ -14,7 +14,7 @@ def test_a_thread_waits_until_it_is_woken():
     thread.start()
     waiter.result = "settled"
     assert waiter.wake()
-    thread.join(5)
+    thread.join(30)
     assert found == ["settled"]
 
 
@@ -35,7 +35,7 @@ def test_a_thread_gives_up(timeout):
 async def test_a_coroutine_waits_until_it_is_woken_from_another_thread():
     waiter = LoopWaiter()
     threading.Timer(0.01, lambda: (setattr(waiter, "result", 7), waiter.wake(), waiter.wake())).start()
-    await waiter.wait(5)
+    await waiter.wait(30)
     assert waiter.result == 7
 
 

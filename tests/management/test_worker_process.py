@@ -88,7 +88,7 @@ def test_under_autoreload_the_end_of_the_process_stops_it(chain, monkeypatch):
     thread.start()
     wait_until(lambda: registered and not chain.worker.has_ended)
     registered[0]()
-    thread.join(5)
+    thread.join(30)
 
     assert codes == [0]
     assert registered == []

@@ -218,7 +218,7 @@ def test_typed_messages_of_a_group_are_guarded_too(port):
     with Browser(port).login("ada").open("login/class/blue") as socket:
         ask(socket)
         Group("joined").send({"type": "room.shout"})
-        assert socket.recv(5) == "heard it"
+        assert socket.recv(30) == "heard it"
         change_login("login")
         Group("joined").send({"type": "room.shout"})
         assert how_closed(socket) == (1008, "login required")

@@ -48,7 +48,7 @@ async def test_a_drain_spreads_the_closing_over_the_time_it_is_given():
         peers = [(await house.open())[0] for _ in range(3)]
         waiting = [asyncio.create_task(peer.closed()) for peer in peers]
         drain = asyncio.create_task(house.server.drain(60))
-        done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+        done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=30)
         assert [task.result() for task in done] == [1012]
         assert (len(left), drain.done()) == (2, False)
         house.server.abort()

@@ -121,7 +121,7 @@ def test_the_death_of_the_supervisor_is_noticed(line):
     ours.send(b"something else")
     assert not gone.wait(0.05)
     ours.close()
-    assert gone.wait(5)
+    assert gone.wait(30)
     notifier.ready()
 
 
@@ -133,7 +133,7 @@ def test_a_supervisor_with_a_plain_pipe():
     notifier.ready()
     assert os.read(reading, 100) == b"READY=1\n"
     os.close(reading)
-    assert gone.wait(5)
+    assert gone.wait(30)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_it_serves_with_a_worker_of_its_own_process(project):
             server.process.terminate()
             with pytest.raises(ConnectionClosed) as closed:
                 client.recv(10)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
         assert "SIGTERM: stopping" in server.output()
     assert closed.value.rcvd.code == 1012
     assert not project.hub.exists()
@@ -49,7 +49,7 @@ print("django:", [name for name in sys.modules if name.partition(".")[0] == "dja
                 client.send("hi")
                 assert client.recv(10) == "one hi"
         server.process.send_signal(signal.SIGINT)
-        server.process.wait(20)
+        server.process.wait(60)
         assert "django: [] 0" in server.output()
 
 
@@ -79,7 +79,7 @@ def test_a_second_signal_leaves_at_once(project):
         server.process.terminate()
         server.wait_for_output("closing 2 WebSockets")
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 128 + signal.SIGINT
+        assert server.process.wait(60) == 128 + signal.SIGINT
         assert "SIGINT again: leaving at once" in server.output()
         del one, two
 

@@ -120,7 +120,7 @@ def test_a_second_signal_kills_everything(project):
         program.process.terminate()
         program.wait_for_output("closing 2 WebSockets")
         program.process.terminate()
-        assert program.process.wait(20) == 128 + signal.SIGTERM
+        assert program.process.wait(60) == 128 + signal.SIGTERM
         for pid in pids:
             wait_gone(pid)
 
@@ -159,7 +159,7 @@ def test_options_reach_the_workers(project):
 def test_first_workers_that_do_not_start_end_it_all(project):
     project.deploy("fail nonsense")
     with up(project, ready="") as program:
-        assert program.process.wait(40) == 1
+        assert program.process.wait(60) == 1
         assert "fairway up: worker-" in program.output()
         assert "SyntaxError: nonsense" in program.output()
     assert not project.hub.exists()

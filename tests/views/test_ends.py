@@ -40,7 +40,7 @@ def test_a_client_that_left_in_the_handshake_is_told_to_its_view(at, where):
 @pytest.mark.parametrize("how", ["close", "vanish"])
 def test_a_view_that_never_reads_ends_with_its_client(at, where, how, caplog):
     with at(where, close_timeout=0.3) as client:  # its close frame is not read either
-        assert client.recv(5) == "tick"
+        assert client.recv(30) == "tick"
         for _ in range(60):  # more than the window, so that the end finds it full
             client.send("unread")
         wait_until(lambda: any(one.count() == 32 for one in at.sockets._live), "the window to be full")
@@ -53,7 +53,7 @@ def test_a_view_that_never_reads_ends_with_its_client(at, where, how, caplog):
 @pytest.mark.parametrize("where", ["pushes/", "apushes/"])
 def test_a_view_that_never_reads_is_cut_off_when_its_worker_has_stopped(at, where):
     with at(where) as client:
-        assert client.recv(5) == "tick"
+        assert client.recv(30) == "tick"
         assert not at.worker.stop(0.1)
         assert closed(client) == 1012
     wait_until(lambda: at.worker.has_ended, "the view to end")
@@ -70,7 +70,7 @@ def test_a_loop_that_does_not_look_at_the_end_is_ended(at, where, caplog):
 @pytest.mark.parametrize("where", ["stubborn/", "astubborn/"])
 def test_a_view_that_never_returns_does_not_hold_up_a_stop(at, where):
     with at(where) as client:
-        assert client.recv(5) == "ready"
+        assert client.recv(30) == "ready"
         assert not at.worker.stop(0.1)
         assert closed(client) == 1012
         pages.released.set()
@@ -140,14 +140,14 @@ class TestFull:
     def test_one_more_is_answered_with_503_until_there_is_room(self, at, where):
         with at(where) as client:
             client.send("A")
-            assert client.recv(5) == "a"
+            assert client.recv(30) == "a"
             head = at.raw_handshake(where)
             assert head.startswith(b"HTTP/1.1 503 ")
             assert b"retry-after: 5" in head.lower()
         assert nothing_is_left(at)
         with at(where) as client:
             client.send("B")
-            assert client.recv(5) == "b"
+            assert client.recv(30) == "b"
 
 
 class TestALostHub:
@@ -160,7 +160,7 @@ class TestALostHub:
 
     def test_each_socket_ends_and_nothing_is_left(self, at, hub):
         with at("notes-end/") as client, at("anotes-end/") as other:
-            assert [client.recv(5), other.recv(5)] == ["open", "open"]
+            assert [client.recv(30), other.recv(30)] == ["open", "open"]
             hub.stop()
             hub.start()
             for one in (client, other):

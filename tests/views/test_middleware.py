@@ -78,11 +78,11 @@ class TestInAProject:
     def test_views(self, at, where):
         with at(where) as client:
             client.send("A")
-            assert client.recv(5) == "a"
+            assert client.recv(30) == "a"
 
     def test_a_view_that_says_so_by_hand(self, at):
         with at("by-hand/") as client:
-            assert client.recv(5) == "by hand"
+            assert client.recv(30) == "by hand"
 
     def test_a_view_that_takes_none(self, at):
         with pytest.raises(InvalidStatus) as refused:

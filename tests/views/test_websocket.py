@@ -76,7 +76,7 @@ def test_a_wait_ends_with_a_message_and_with_the_end(quay, websocket):
     say(quay, websocket, 1, text="a")
     wait_until(lambda: heard == ["a"])
     say(quay, websocket, 2, code=1000)
-    view.join(5)
+    view.join(30)
     assert not view.is_alive()
     assert websocket.closed
     assert (websocket.wait(), websocket.read("none")) == (None, "none")
@@ -135,7 +135,7 @@ def test_what_other_threads_send_follows_the_acceptance(quay, websocket):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     frames = accepted(quay)
     assert frames[0] == ACCEPTANCE
     assert sorted(frame["text"] for frame in frames[1:]) == sorted(map(str, range(8)))

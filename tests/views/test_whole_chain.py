@@ -10,7 +10,7 @@ from tests.views import pages
 
 def closed(client):
     with pytest.raises(ConnectionClosed) as error:
-        client.recv(5)
+        client.recv(30)
     return error.value.rcvd.code if error.value.rcvd else None
 
 
@@ -23,7 +23,7 @@ def refused(at, where):
 def test_echo_once(at):
     with at("echo_once/") as client:
         client.send("hi")
-        assert client.recv(5) == "hi"
+        assert client.recv(30) == "hi"
         assert closed(client) == 1000
 
 
@@ -32,17 +32,17 @@ def test_lower_case(at, where):
     with at(where) as client:
         for text in ("Hello", "WORLD", "Ä" * 10_000):
             client.send(text)
-            assert client.recv(5) == text.lower()
+            assert client.recv(30) == text.lower()
 
 
 def test_messages_wait_for_the_view(at):
     with at("ready/") as client:
-        assert client.recv(5) == "ready"
+        assert client.recv(30) == "ready"
         client.send("one ")
         client.send("two ")
         wait_until(lambda: any(c.count() == 2 for c in at.sockets._live))
         pages.released.set()
-        assert client.recv(5) == "one two none"
+        assert client.recv(30) == "one two none"
         assert closed(client) == 1000
     assert pages.seen == [2]
 
@@ -73,7 +73,7 @@ def test_a_view_that_raises_closes_with_1011(at, caplog):
 
 def test_a_view_that_closes(at):
     with at("closes/") as client:
-        assert client.recv(5) == "bye"
+        assert client.recv(30) == "bye"
         assert closed(client) == 4001
     wait_until(lambda: pages.seen)
     assert pages.seen == [(True, None)]
@@ -81,21 +81,21 @@ def test_a_view_that_closes(at):
 
 def test_class_based_views_see_user_query_and_scheme(at):
     with at("shout/hey/?q=1") as client:
-        assert client.recv(5) == "HEY ANONYMOUSUSER 1 HTTP"
+        assert client.recv(30) == "HEY ANONYMOUSUSER 1 HTTP"
     with at("ashout/hey/") as client:
-        assert client.recv(5) == "HEY ANONYMOUSUSER"
+        assert client.recv(30) == "HEY ANONYMOUSUSER"
 
 
 def test_groups(at):
     with at("joins/") as one, at("joins/") as two:
-        assert [one.recv(5), two.recv(5)] == ["joined", "joined"]
+        assert [one.recv(30), two.recv(30)] == ["joined", "joined"]
         one.send("x")
-        assert [one.recv(5), two.recv(5)] == ["to all", "to all"]
+        assert [one.recv(30), two.recv(30)] == ["to all", "to all"]
 
 
 def test_what_a_view_raises_for_the_client_closes_with_1008(at):
     with at("forbidden/") as client:
-        assert client.recv(5) == "so far"
+        assert client.recv(30) == "so far"
         assert closed(client) == 1008
 
 
@@ -127,22 +127,22 @@ class TestBlockingMiddleware:
     def test_coroutine_views_take_a_thread_each(self, at, caplog):
         with at("alower_case/") as client:
             client.send("A")
-            assert client.recv(5) == "a"
+            assert client.recv(30) == "a"
             assert refused(at, "alower_case/").status_code == 503
         assert "the middleware tests.views.pages.blocking_middleware is not async_capable" in caplog.text
 
 
 def test_a_subprotocol_numbers_and_bytes(at):
     with at("protocol/", subprotocols=["a", "b"]) as client:
-        assert (client.subprotocol, client.recv(5)) == ("a", "24")
+        assert (client.subprotocol, client.recv(30)) == ("a", "24")
         client.send(b"\x00\xff")
-        assert client.recv(5) == b"\x00\xff"
+        assert client.recv(30) == b"\x00\xff"
 
 
 @pytest.mark.parametrize("where", ["notes-end/", "anotes-end/"])
 def test_a_worker_that_stops_tells_its_views_and_closes_with_1012(at, where):
     with at(where) as client:
-        assert client.recv(5) == "open"
+        assert client.recv(30) == "open"
         at.worker.pause()
         assert closed(client) == 1012
         assert at.worker.wait_finished(5)
@@ -152,7 +152,7 @@ def test_a_worker_that_stops_tells_its_views_and_closes_with_1012(at, where):
 @pytest.mark.parametrize("where", ["notes-end/", "anotes-end/"])
 def test_a_view_hears_that_its_client_left(at, where):
     with at(where) as client:
-        assert client.recv(5) == "open"
+        assert client.recv(30) == "open"
     wait_until(lambda: pages.seen)
     assert pages.seen == [(None, True)]
     wait_until(lambda: not at.sockets.running())

@@ -87,7 +87,7 @@ def test_whoever_finds_no_room_waits_a_moment_for_it(stay):
     waiting = threading.Thread(target=lambda: answers.append(executor.submit(job(stay), patience=10)))
     waiting.start()
     stay.go.set()
-    waiting.join(5)
+    waiting.join(30)
 
     assert answers == [True]
     assert executor.wait_idle(5)
@@ -116,7 +116,7 @@ def test_at_the_end_what_waits_goes_back_and_nothing_more_is_taken(stay):
     waiting.start()
 
     assert [delivery.envelope.id for delivery in executor.refuse()] == ["second"]
-    waiting.join(5)
+    waiting.join(30)
     assert answers == [False]
     assert not executor.submit(job(stay))
     assert not executor.wait_idle(0.01)
@@ -156,7 +156,7 @@ def test_nobody_waits_for_what_is_given_up(stay):
     waiting = threading.Thread(target=executor.wait_idle, args=[10])
     waiting.start()
     executor.give_up(stuck)
-    waiting.join(5)
+    waiting.join(30)
 
     assert not waiting.is_alive()
     executor.stop()

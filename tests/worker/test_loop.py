@@ -27,7 +27,7 @@ def send(chain, count=1, channel="work"):
 
 
 def test_blocking_consumers_run_side_by_side():
-    barrier = threading.Barrier(3, timeout=5)
+    barrier = threading.Barrier(3, timeout=30)
     with Chain([route("work", lambda message: barrier.wait())], threads=3) as chain:
         send(chain, 3)
         wait_until(lambda: chain.layer.statistics().committed == 3)
@@ -73,13 +73,13 @@ def test_stop_finishes_what_runs_and_takes_nothing_more():
 
     def consumer(message):
         began.set()
-        go.wait(5)
+        go.wait(30)
         done.append(message["n"])
 
     chain = Chain([route("work", consumer)], threads=1)
     chain.worker.start()
     send(chain, 3)
-    began.wait(5)
+    began.wait(30)
     threading.Timer(0.05, go.set).start()
 
     assert chain.worker.stop(5)
@@ -94,7 +94,7 @@ def test_what_outlasts_the_grace_is_delivered_again(is_coroutine, caplog):
 
     def consumer(message):
         began.set()
-        go.wait(5)
+        go.wait(30)
 
     async def aconsumer(message):
         began.set()
@@ -103,7 +103,7 @@ def test_what_outlasts_the_grace_is_delivered_again(is_coroutine, caplog):
     chain = Chain([route("work", aconsumer if is_coroutine else consumer)], threads=1)
     chain.worker.start()
     send(chain)
-    began.wait(5)
+    began.wait(30)
 
     assert not chain.worker.stop(0.02)
     again = chain.layer.reader(["work"]).receive(5)
@@ -186,7 +186,7 @@ def test_what_waits_for_a_place_too_long_goes_back(monkeypatch):
         waiting.start()
         again = other.receive(5)
         go.set()
-        waiting.join(5)
+        waiting.join(30)
         assert again.envelope.attempt == 1
         other.commit(again)
 
@@ -222,7 +222,7 @@ def test_it_tells_what_runs():
     async def acall(message):
         await await_until(go.is_set)
 
-    routing = [route("work", lambda message: go.wait(5)), route("acall", acall)]
+    routing = [route("work", lambda message: go.wait(30)), route("acall", acall)]
     with Chain(routing, threads=2) as chain:
         assert chain.worker.running() == []
         send(chain)
@@ -246,13 +246,13 @@ class TestTheTimeLimit:
         chain = Chain([route("work", a_slow_consumer), route("quick", lambda message: quick.set())], threads=2)
         chain.worker.start()
         send(chain)
-        began.wait(5)
+        began.wait(30)
         assert not chain.worker.end_overdue(60)
         wait_until(lambda: chain.worker.end_overdue(0.01))
         assert not chain.worker.end_overdue(0.01), "it is reported once"
         assert chain.worker.running() == []
         send(chain, channel="quick")
-        assert quick.wait(5)
+        assert quick.wait(30)
 
         assert chain.worker.stop(5)
         assert not chain.worker.has_ended
@@ -305,7 +305,7 @@ class TestTheTimeLimit:
         assert chain.layer.reader(["work"]).receive(5).envelope.attempt == 2
         assert "a_deaf_coroutine" in caplog.text
         go.set()
-        chain.worker._executor.thread.join(5)
+        chain.worker._executor.thread.join(30)
 
 
 class TestATimeLimitOfItsOwn:

@@ -42,11 +42,11 @@ def test_the_stack_of_a_thread_ends_where_it_is():
 
     def wait_here():
         began.set()
-        go.wait(5)
+        go.wait(30)
 
     thread = threading.Thread(target=wait_here)
     thread.start()
-    began.wait(5)
+    began.wait(30)
     stack = thread_stack(thread)
     go.set()
     thread.join()

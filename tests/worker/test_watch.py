@@ -77,7 +77,7 @@ def test_it_looks_often_enough_for_the_time_limit(limit, interval):
 
 def test_a_consumer_that_does_not_end():
     go = threading.Event()
-    chain = Chain([route("work", lambda message: go.wait(5))], threads=1)
+    chain = Chain([route("work", lambda message: go.wait(30))], threads=1)
     chain.worker.start()
     watch = Watch([chain.worker], WorkerLimits(time_limit=0.05))
     assert watch.look() == ""
@@ -91,7 +91,7 @@ def test_a_consumer_that_does_not_end():
 def test_a_consumer_that_does_not_end_within_a_limit_of_its_own():
     @background(time_limit=0.05)
     def slow(message):
-        go.wait(5)
+        go.wait(30)
 
     go = threading.Event()
     chain = Chain([route("work", slow)], threads=1)

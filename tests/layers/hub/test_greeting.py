@@ -71,7 +71,7 @@ def test_a_socket_of_another_user(tmp_path: Path) -> None:
     with HubThread(tmp_path / "hub.sock") as hub:
         Path(hub.path).chmod(0)
         with running_python("-c", script, hub.path) as program:
-            assert program.process.wait(10) == 0
+            assert program.process.wait(60) == 0
             said = program.output()
     assert said == (
         f"LayerUnavailable the hub at {hub.path} is not open to this user (Permission denied); run as the user of "

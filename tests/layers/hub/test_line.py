@@ -48,7 +48,7 @@ def test_a_publish_waits_for_a_hub_that_comes_back(
     publishing.start()
     wait_until(lambda: not layer.line.is_up)
     hub.start()
-    publishing.join(5)
+    publishing.join(30)
     assert layer.statistics().channels["c"].waiting == 1
     hub.stop()
     hub.start()
@@ -129,7 +129,7 @@ def test_the_interpreter_ends_while_the_line_is_open(hub: HubThread) -> None:
         "layer.publish(Send('c', b'x')); print(reader.receive(5).body)\n"
     )
     with running_python("-X", "dev", "-W", "error", "-c", script, hub.path) as program:
-        assert program.process.wait(10) == 0
+        assert program.process.wait(60) == 0
         assert program.output() == "b'x'\n"
 
 
@@ -151,7 +151,7 @@ def test_closing_while_it_is_being_made(tmp_path: Path) -> None:
         accepted, _ = mute.accept()
         layer.close()
         accepted.close()
-        publishing.join(5)
+        publishing.join(30)
         assert len(errors) == 1
 
 

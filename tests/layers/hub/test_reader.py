@@ -204,7 +204,7 @@ def test_a_delivery_that_another_thread_snatches_is_asked_for_again(hub: HubThre
     wait_until(lambda: len(found) == 300)
     reader.pause()
     for worker in workers:
-        worker.join(5)
+        worker.join(30)
         assert not worker.is_alive()
     assert len(set(found)) == 300
 
@@ -245,7 +245,7 @@ def test_closing_the_layer_lets_everybody_go(hub: HubThread, layer: LocalLayer) 
         wait_until(lambda: len(layer.turns.callers) == 3)
         layer.close()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
     assert results.count(None) == 3
     assert all(str(error) == "the layer is closed" for error in results if error)

@@ -188,7 +188,7 @@ def test_hubs_come_and_go_while_a_session_reads(hubs: list[HubThread], threads: 
             wait_until(lambda: sum(one.layer.statistics().committed for one in hubs) >= committed + 4)  # noqa: B023
     assert len(found) >= expected
     reader.close()
-    worker.join(5)
+    worker.join(30)
     assert not worker.is_alive()
     layer.close()
 
@@ -255,7 +255,7 @@ def test_calls_wait_for_a_hub_that_comes_back(hubs: list[HubThread]) -> None:
     publishing.start()
     wait_until(lambda: not layer.line.is_up)
     hubs[1].start()
-    publishing.join(5)
+    publishing.join(30)
     assert waiting(hubs[1]) == 1
     layer.close()
 

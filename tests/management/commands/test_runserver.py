@@ -61,10 +61,10 @@ def test_one_process_serves_everything(project):
         assert refused.value.response.status_code == 404
         with project.connect() as client:
             client.send("hi")
-            assert client.recv(5) == "first hi"
+            assert client.recv(30) == "first hi"
             assert program.stop(signal.SIGINT) == 0
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(5)
+                client.recv(30)
         assert closed.value.rcvd.code == 1012
         output = program.output()
     assert "Performing system checks" in output
@@ -82,7 +82,7 @@ def test_sigterm_ends_it_as_gently(project):
         with project.connect() as client:
             assert program.stop(signal.SIGTERM) == 0
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(5)
+                client.recv(30)
     assert closed.value.rcvd.code == 1012
 
 
@@ -173,7 +173,7 @@ def test_delayed_messages_wait_for_their_tables(delaying):
 def test_a_port_in_use(project, options):
     with socket.create_server(("127.0.0.1", project.port)), project.run(*options) as program:
         program.wait_for_output("Error: That port is already in use.")
-        assert program.process.wait(5) == 1
+        assert program.process.wait(30) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,5 +188,5 @@ def test_wrong_settings_are_said_before_anything_is_served(project, setting, say
     project.write("settings.py", SETTINGS + "\n" + setting)
     with project.run("--noreload") as program:
         program.wait_for_output(says)
-        assert program.process.wait(5) == 1
+        assert program.process.wait(30) == 1
         assert "Quit the server" not in program.output()
