@@ -1,9 +1,11 @@
 """What every test may ask for: event loops, real components, the size of a soak. The work is done in tests/support."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
 import pytest
+from asgiref.sync import SyncToAsync
 
 from tests.support.components import require_component
 from tests.support.coroutines import loop_factory, pytest_pyfunc_call
@@ -47,6 +49,15 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("soak" if SOAK else "fixed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Give each test a thread of its own for `sync_to_async`: in a shared one a database connection would stay."""
+    used = SyncToAsync.single_thread_executor
+    if used._threads:
+        SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+        used.shutdown(wait=False)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The views: the two examples of the django-websocket document, as they stand there, and some that last."""
 # ruff: noqa: PLW2901, RET503  the examples
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -40,23 +41,31 @@ async def alower_case(request):
         await request.websocket.send(modify_message(message))
 
 
+@contextlib.contextmanager
+def noted():
+    """Note the end of a view, also of one whose layer went away while it sent."""
+    try:
+        yield
+    finally:
+        with (Path(settings.FOLDER) / "ended").open("a") as ended:
+            ended.write(f"{os.getpid()}\n")
+
+
 @require_websocket
 def who(request):
     """Tell the process, and note the end."""
-    request.websocket.send(os.getpid())
-    for _ in request.websocket:
-        pass
-    with (Path(settings.FOLDER) / "ended").open("a") as ended:
-        ended.write(f"{os.getpid()}\n")
+    with noted():
+        request.websocket.send(os.getpid())
+        for _ in request.websocket:
+            pass
 
 
 @require_websocket
 async def awho(request):
-    await request.websocket.send(os.getpid())
-    while await request.websocket.wait() is not None:
-        pass
-    with (Path(settings.FOLDER) / "ended").open("a") as ended:
-        ended.write(f"{os.getpid()}\n")
+    with noted():
+        await request.websocket.send(os.getpid())
+        while await request.websocket.wait() is not None:
+            pass
 
 
 @require_websocket

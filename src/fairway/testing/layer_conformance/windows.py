@@ -23,14 +23,14 @@ class WindowConformance(ConformanceBase):
 
     @conformance
     async def test_nothing_is_stranded_behind_a_busy_thread(self, form: Form) -> None:
-        """What a session has fetched and cannot begin goes to others that can."""
+        """What a session has fetched and cannot begin goes to others that can; what was not fetched may go before it."""
         layer = self.layer()
         busy = layer.reader(["numbers"], 8, 1)
         for value in range(5):
             await form(layer, "publish", number(value))
         held = await self.receive(form, busy)
         idle = layer.reader(["numbers"], 8, 1)
-        assert await self.numbers(form, idle, 4) == [1, 2, 3, 4]
+        assert sorted(await self.numbers(form, idle, 4)) == [1, 2, 3, 4]
         await form(busy, "commit", held)
 
     @conformance
