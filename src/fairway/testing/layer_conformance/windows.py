@@ -23,7 +23,7 @@ class WindowConformance(ConformanceBase):
 
     @conformance
     async def test_nothing_is_stranded_behind_a_busy_thread(self, form: Form) -> None:
-        """What a session has fetched and cannot begin goes to others that can; what was not fetched may go before it."""
+        """What a session has fetched and cannot begin goes to others, if after what it had not fetched."""
         layer = self.layer()
         busy = layer.reader(["numbers"], 8, 1)
         for value in range(5):
