@@ -146,3 +146,18 @@ def test_nobody_waits_for_ever_for_what_will_not_come(connection):
         connection.note_in_vain()
     with pytest.raises(RuntimeError, match="for message in"):
         connection.note_in_vain()
+
+
+def test_what_is_put_back_comes_next(connection):
+    connection.accept()
+    connection.put(delivery(1), "one")
+    connection.put(delivery(2), "two")
+    taken = connection.take()
+    waiter = BlockingWaiter()
+    connection.put_back(taken)
+    assert connection.count() == 2
+    assert [connection.take()[1] for _ in range(2)] == ["one", "two"]
+    assert connection.take(waiter) is NOTHING
+    connection.put_back(taken)
+    waiter.wait(30)
+    assert connection.take() == taken

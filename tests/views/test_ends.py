@@ -1,13 +1,52 @@
 """How a view's socket ends, whoever ends it: nothing is left behind, and each side hears of it."""
 
+import asyncio
 import socket
+import sys
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from django.conf.urls.i18n import i18n_patterns
+from django.urls import path
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fairway.limits import ServerLimits, ViewLimits, WebSocketLimits
+from fairway.views import require_websocket
 from tests.support.waiting import wait_until
 from tests.views import pages
+
+
+@require_websocket
+def exits(request):
+    """Ends by what is no Exception."""
+    if "early" not in request.GET:
+        request.websocket.send("ready")
+    sys.exit()
+
+
+@require_websocket
+async def aexits(request):
+    if "early" not in request.GET:
+        await request.websocket.send("ready")
+    sys.exit()
+
+
+@require_websocket
+async def cancels(request):
+    """Awaits a task of its own that it has cancelled."""
+    if "early" not in request.GET:
+        await request.websocket.send("ready")
+    task = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+urlpatterns = [
+    path("exits/", exits),
+    path("aexits/", aexits),
+    path("cancels/", cancels),
+    *i18n_patterns(path("tongue/", exits)),
+]
 
 
 def closed(client):
@@ -57,6 +96,38 @@ def test_a_view_that_never_reads_is_cut_off_when_its_worker_has_stopped(at, wher
         assert not at.worker.stop(0.1)
         assert closed(client) == 1012
     wait_until(lambda: at.worker.has_ended, "the view to end")
+
+
+class TestOddEnds:
+    """Of views that are ended by no `Exception`."""
+
+    @pytest.fixture(autouse=True)
+    def _urls(self, at, settings):
+        settings.ROOT_URLCONF = "tests.views.test_ends"
+        settings.LANGUAGES = [("en", "English"), ("de", "German")]
+
+    @pytest.mark.parametrize("where", ["exits/", "aexits/", "cancels/"])
+    def test_the_socket_is_closed_and_others_are_served(self, at, where, caplog):
+        for _ in range(2):
+            with at(where) as client:
+                assert client.recv(30) == "ready"
+                assert closed(client) == 1011
+        assert nothing_is_left(at)
+        assert "a view with a WebSocket failed" in caplog.text
+
+    @pytest.mark.parametrize("where", ["exits/", "aexits/", "cancels/"])
+    def test_the_handshake_is_answered(self, at, where):
+        for _ in range(2):
+            with pytest.raises(InvalidStatus) as refused:
+                at(f"{where}?early")
+            assert refused.value.response.status_code == 500
+        assert nothing_is_left(at)
+
+    @pytest.mark.parametrize("language", ["en", "de"])
+    @pytest.mark.parametrize("middleware", [["django.middleware.locale.LocaleMiddleware"]])
+    def test_a_view_is_found_in_the_language_of_its_path(self, at, language):
+        with at(f"{language}/tongue/") as client:
+            assert client.recv(30) == "ready"
 
 
 @pytest.mark.parametrize("where", ["loops/", "aloops/"])

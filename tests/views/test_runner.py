@@ -10,7 +10,7 @@ from fairway.views.connection import Connection
 from fairway.views.decorators import NoAnswer
 from fairway.views.pinned import Pinned
 from fairway.views.requests import WebSocketRequest
-from fairway.views.runner import ViewRun
+from fairway.views.runner import FAILED, ViewRun
 from fairway.views.websocket import WebSocket
 from tests.support.waiting import await_until
 
@@ -88,6 +88,23 @@ async def test_a_stream_is_read_to_its_end(end):
     assert frames[0]["reject"]["content"] == b"ab"
 
 
+async def test_a_stream_that_breaks_is_an_error(end, quay, caplog):
+    def parts():
+        yield b"a"
+        raise ValueError("broken")
+
+    assert await end(lambda _request: StreamingHttpResponse(parts())) == [{"reject": FAILED}]
+    assert quay.dones() == [0]
+    assert "the response of / to a WebSocket broke" in caplog.text
+
+
+async def test_a_response_that_cannot_travel_is_an_error(end, quay, caplog):
+    long = "x" * (quay.layer.message_limits.body + 1)
+    assert await end(lambda _request: HttpResponse(headers={"x-long": long})) == [{"reject": FAILED}]
+    assert quay.dones() == [0]
+    assert "the response of / to a WebSocket cannot travel" in caplog.text
+
+
 @pytest.mark.parametrize("response", [HttpResponse(b"x" * 11), StreamingHttpResponse(iter([b"x" * 6] * 2))])
 async def test_a_long_response_is_an_error(quay, run, response, caplog):
     run.run(Handler(lambda _request: response), WebSocket)
@@ -102,6 +119,7 @@ async def test_a_long_response_is_an_error(quay, run, response, caplog):
         (opens(HttpResponse("never seen")), 1000),
         (opens(HttpResponse(status=500), ValueError()), 1011),
         (opens(HttpResponse(status=403), ValueError()), 1008),
+        (opens(HttpResponse("mended by a middleware"), ValueError()), 1000),
         (opens(HttpResponse(), ChannelFull("x")), 1013),
         (opens(stopped=True), 1012),
         (opens(closed=True), None),

@@ -99,7 +99,11 @@ class AsyncWebSocket:
             self._connection.note_in_vain()
             return None
         delivery, message = found
-        await self._pinned.acommit(delivery)
+        try:
+            await self._pinned.acommit(delivery)
+        except asyncio.CancelledError:
+            self._connection.put_back(found)  # a wait that is timed out loses nothing
+            raise
         return message  # type: ignore[no-any-return]
 
     async def _commit(self, effects: list[Effect]) -> None:

@@ -157,6 +157,13 @@ class Connection:
                 self._waiters.append(waiter)
             return NOTHING
 
+    def put_back(self, found: tuple[Delivery, str | bytes]) -> None:
+        """Let what was taken be the next message again: whoever took it was cancelled."""
+        with self._lock:
+            self._unread.appendleft(found)
+            waiters, self._waiters = self._waiters, []
+        _wake(waiters)
+
     def forget(self, waiter: Waiter) -> None:
         """Wake this one no more: it was cancelled."""
         with self._lock:

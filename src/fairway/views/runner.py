@@ -20,7 +20,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from fairway.broker.effects import Delivery, Effect, Send
-from fairway.errors import BackendError, ChannelFull
+from fairway.errors import BackendError, ChannelFull, UsageError
 from fairway.http.response import encode_headers
 from fairway.http.streaming import iterate
 from fairway.limits import ViewLimits
@@ -114,7 +114,11 @@ class ViewRun:
         """Return the HTTP response that refuses the handshake; nothing where the socket is open."""
         if self.connection.phase is not Phase.HANDSHAKE or isinstance(response, NoAnswer):
             return {}
-        content = response.content if not response.streaming else _read(response, self._limits.answer)
+        try:
+            content = response.content if not response.streaming else _read(response, self._limits.answer)
+        except Exception:
+            logger.exception("the response of %s to a WebSocket broke, so it was answered with 500", self._request.path)
+            return FAILED
         if content is None or len(content) > self._limits.answer:
             logger.error(
                 "the response of %s to a WebSocket is longer than %d bytes, so it was answered with 500. "
@@ -128,13 +132,20 @@ class ViewRun:
     def _conclude(self, response: Any, answer: dict[str, Any]) -> tuple[list[Effect], Send | None]:
         """End the socket. Return what is to be committed with its connect, and what is to be published then."""
         connection = self.connection
-        if answer and (effects := connection.reject(answer)):
+        if answer and (effects := self._reject(answer)):
             return effects, None
         effects = []
         if connection.phase is Phase.HANDSHAKE:
             self._pinned.add(connection)
             effects = connection.accept()
         return effects, connection.close(self._close_code(response))
+
+    def _reject(self, answer: dict[str, Any]) -> list[Effect]:
+        try:
+            return self.connection.reject(answer)
+        except UsageError:
+            logger.exception("the response of %s to a WebSocket cannot travel", self._request.path)
+            return self.connection.reject(FAILED)
 
     def _close_code(self, response: Any) -> int:
         if isinstance(self.connection.failure, ChannelFull):
@@ -143,7 +154,7 @@ class ViewRun:
             return 1011
         if self.connection.is_stopping:
             return 1012
-        return 1008 if self.connection.failure else 1000
+        return 1008 if self.connection.failure and response.status_code >= 400 else 1000
 
     def _leave(self) -> list[Delivery]:
         """Let the socket be; return the messages that the view has not read."""

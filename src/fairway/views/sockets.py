@@ -9,10 +9,14 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import cached_property, partial
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.conf import settings
 from django.urls import Resolver404, get_resolver
+from django.utils.translation import get_language_from_path, override
 
 from fairway.broker.effects import Delivery
 from fairway.layers.base import Layer
@@ -22,6 +26,7 @@ from fairway.views.async_websocket import AsyncWebSocket
 from fairway.views.connection import Connection, Phase
 from fairway.views.decorators import accepts, are_used
 from fairway.views.handler import ViewHandler, first_blocking_middleware
+from fairway.views.handshakes import Handshakes
 from fairway.views.helpers import HelperThreads
 from fairway.views.pinned import Pinned
 from fairway.views.requests import AsyncWebSocketRequest, WebSocketRequest, path_of
@@ -36,8 +41,8 @@ logger = logging.getLogger("fairway.views")
 
 EVENT_LOOP = "the event loop of the views"
 
-HANDSHAKES = 100
-"""Connects of coroutine views that may be undecided, beside those that a worker's window allows anyhow."""
+ENDINGS = (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt)
+"""What may end a coroutine view: of all these the event loop, which others run on, hears nothing."""
 
 FULL = {"status": 503, "headers": [(b"retry-after", b"5")], "content": b"Service Unavailable\n"}
 
@@ -62,8 +67,7 @@ class ViewSockets:
         self._pinned = Pinned(self._layer, self._limits)
         self._coroutines = CoroutineExecutor(self._limits.coroutines)
         self._helpers = HelperThreads(self._limits.helpers)
-        self._is_wide = threading.Lock()
-        """Taken by the first socket, for good."""
+        self._handshakes = Handshakes(self._limits.threads + self._limits.coroutines)
         self._live: dict[Connection, None] = {}
         self._is_stopping = False
 
@@ -79,7 +83,7 @@ class ViewSockets:
         if outbox is None:
             return False
         try:
-            view = get_resolver().resolve(path_of(message)).func  # not `resolve`: this thread may have a URLconf set
+            view = _view_at(path_of(message))
             if not accepts(view):
                 return are_used() and _reject(message, "this view takes no WebSockets")
             kind = AsyncWebSocketRequest if iscoroutinefunction(view) else WebSocketRequest
@@ -91,8 +95,6 @@ class ViewSockets:
         return True
 
     def _hand_over(self, request: WebSocketRequest, outbox: Outbox) -> None:
-        if self._is_wide.acquire(blocking=False):
-            outbox.reader.widen(self._limits.threads + HANDSHAKES)
         channel = self._pinned.new_channel()
         connection = Connection(outbox, channel, request.message.get("subprotocols") or ())
         run = ViewRun(request, connection, self._pinned, self._limits)
@@ -103,13 +105,14 @@ class ViewSockets:
                 return
             self._live[connection] = None
         outbox.hand_over()
+        self._handshakes.add(connection)
         try:
             if self._start(run, is_coroutine=isinstance(request, AsyncWebSocketRequest)):
                 return
         except Exception:
             logger.exception("a view with a WebSocket could not be begun")
             run.fail()
-        self._live.pop(connection, None)
+        self._forget(connection)
         if connection.phase is Phase.ENDED:
             return
         logger.warning("no room for one more view with a WebSocket (%s): answered with 503", request.path)
@@ -125,21 +128,26 @@ class ViewSockets:
     def _run(self, run: ViewRun, kind: type[WebSocket | AsyncWebSocket]) -> None:
         try:
             run.run(self._handler, kind)
-        except Exception:
+        except BaseException:  # also SystemExit: a view cannot end the worker, and its socket must not stay
             logger.exception("a view with a WebSocket failed")
             run.fail()
         finally:
-            self._live.pop(run.connection, None)
+            self._forget(run.connection)
 
     async def _arun(self, run: ViewRun) -> None:
         try:
             async with self._helpers.one():
                 await run.arun(self._async_handler)
-        except Exception:
-            logger.exception("a view with a WebSocket failed")
+        except ENDINGS as error:
+            if not (isinstance(error, asyncio.CancelledError) and run.connection.phase is Phase.ENDED):
+                logger.exception("a view with a WebSocket failed")
             await asyncio.to_thread(run.fail)
         finally:
-            self._live.pop(run.connection, None)
+            self._forget(run.connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self._live.pop(connection, None)
+        self._handshakes.remove(connection)
 
     @cached_property
     def _handler(self) -> ViewHandler:
@@ -193,6 +201,16 @@ class ViewSockets:
         self._coroutines.stop()
         self._helpers.close()
         self._begin_anew()
+
+
+def _view_at(path: str) -> Callable[..., Any]:
+    """Return the view of a path, in the language of the path: no middleware has set one by now.
+
+    Raises:
+        Resolver404: there is none.
+    """
+    with override(get_language_from_path(path) or settings.LANGUAGE_CODE):
+        return get_resolver().resolve(path).func  # not `resolve`: this thread may have a URLconf set
 
 
 def _reject(message: Message, reason: str) -> bool:
