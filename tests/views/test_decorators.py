@@ -1,10 +1,16 @@
 """Which views take WebSockets, without a server and without the middleware."""
 
+from urllib.request import urlopen
+
 import pytest
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import RequestFactory
+from django.urls import path
+from django.utils.cache import has_vary_header
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.cache import cache_page
 
 from fairway.views import accept_websocket, decorators, require_websocket
 from fairway.views.decorators import NoAnswer, accepts, are_used, requires
@@ -28,6 +34,21 @@ def view(request, *args, **kwargs):
 
 async def aview(request):
     return HttpResponse(f"{request.is_websocket()}")
+
+
+runs = []
+
+
+@accept_websocket
+def page_or_socket(request):
+    runs.append(request.is_websocket())
+    if not request.is_websocket():
+        return HttpResponse("page")
+    request.websocket.send("socket")
+    return None
+
+
+urlpatterns = [path("either/", page_or_socket), path("kept/", cache_page(60)(page_or_socket))]
 
 
 @pytest.fixture
@@ -94,6 +115,66 @@ class Dispatched(View):
 class AsyncDispatched(View):
     async def get(self, request):
         return None
+
+
+@pytest.mark.parametrize("decorator", [accept_websocket, require_websocket])
+async def test_every_answer_tells_caches_that_a_websocket_has_another(decorator, get):
+    for request in (get, Socketed()):
+        assert has_vary_header(decorator(view)(request), "Upgrade")
+        assert has_vary_header(await decorator(aview)(request), "Upgrade")
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_kept"),
+    [
+        (RequestFactory().get("/"), True),
+        (RequestFactory().get("/", HTTP_UPGRADE="websocket"), False),
+        (Socketed(), False),
+    ],
+)
+def test_a_cache_may_keep_what_is_answered_to_a_request_without_upgrade(asked, is_kept):
+    response = accept_websocket(lambda _request: HttpResponse())(asked)
+    assert response.has_header("Cache-Control") is not is_kept
+
+
+class TestCaches:
+    """Pages are answered from them, WebSockets never."""
+
+    @pytest.fixture(params=["/either/", "/kept/"])
+    def where(self, request, settings, at):
+        """A view behind a cache, of the middleware or its own."""
+        settings.ROOT_URLCONF = "tests.views.test_decorators"
+        runs.clear()
+        cache.clear()
+        yield request.param
+        cache.clear()
+
+    @pytest.fixture
+    def middleware(self, settings):
+        """The middleware of the project."""
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+        names = [f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom")]
+        return [names[0], *settings.MIDDLEWARE, names[1]]
+
+    @pytest.fixture
+    def layer_setting(self):
+        """One is enough."""
+        return {"BACKEND": "fairway.layers.MemoryLayer"}
+
+    @pytest.mark.parametrize("order", ["sockets first", "pages first"])
+    def test_each_socket_runs_its_view_and_a_page_is_made_once(self, at, where, order):
+        asks = [self.socket, self.socket, self.page, self.page]
+        for ask in asks if order == "sockets first" else reversed(asks):
+            ask(at, where)
+        assert sorted(runs) == [False, True, True]
+
+    def socket(self, at, where):
+        with at(where.removeprefix("/")) as client:
+            assert client.recv(30) == "socket"
+
+    def page(self, at, where):
+        with urlopen(f"http://127.0.0.1:{at.port}{where}", timeout=30) as page:
+            assert page.read() == b"page"
 
 
 def test_classes_say_so_by_an_attribute_or_a_decorated_dispatch():

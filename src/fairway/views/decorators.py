@@ -13,6 +13,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from fairway.views.requests import asks_for_websocket, prepare
 
@@ -77,8 +78,20 @@ def are_used() -> bool:
 
 
 def answer_of(request: Any, response: Any) -> Any:
-    """Return the response of a view; for a WebSocket, None is one."""
-    return NoAnswer() if response is None and request.is_websocket() else response
+    """Return the response of a view that takes WebSockets, marked for caches; for a WebSocket, None is one."""
+    if response is None and request.is_websocket():
+        response = NoAnswer()
+    if isinstance(response, HttpResponseBase):
+        _mark_for_caches(request, response)
+    return response
+
+
+def _mark_for_caches(request: Any, response: HttpResponseBase) -> None:
+    """Let no cache answer a WebSocket, or a page with what a WebSocket was answered: both are a GET of one URL."""
+    patch_vary_headers(response, ["Upgrade"])
+    # A plain request may tell the header too. What it is answered would be found again by WebSockets.
+    if request.is_websocket() or "HTTP_UPGRADE" in request.META:
+        add_never_cache_headers(response)
 
 
 def refusal_of(request: HttpRequest, view: Any) -> HttpResponse | None:
@@ -110,7 +123,7 @@ def _decorate(view: Callable[..., Any], *, is_required: bool) -> Callable[..., A
 
     async def async_wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
         refusal = _begin(request, async_wrapper)
-        return refusal if refusal is not None else answer_of(request, await view(request, *args, **kwargs))
+        return answer_of(request, await view(request, *args, **kwargs) if refusal is None else refusal)
 
     decorated: Any = wraps(view)(async_wrapper if iscoroutinefunction(view) else wrapper)
     if iscoroutinefunction(view):
