@@ -1,5 +1,7 @@
 """The client for views that own a WebSocket."""
 
+import asyncio
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -7,6 +9,7 @@ from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import path
 
+from fairway.errors import ChannelGone
 from fairway.testing import ChannelTestCase, ViewClient
 from fairway.views import accept_websocket, require_websocket
 
@@ -49,6 +52,36 @@ async def asaves(request):
 
 
 @require_websocket
+def pushes(request):
+    while True:
+        request.websocket.send("tick")
+
+
+@require_websocket
+async def apushes(request):
+    async with asyncio.TaskGroup() as tasks:
+        for message in ("tick", "tack"):
+            tasks.create_task(apush(request.websocket, message))
+
+
+async def apush(websocket, message):
+    while True:
+        await websocket.send(message)
+        await asyncio.sleep(0)
+
+
+@require_websocket
+def misses_another(request):
+    request.websocket.accept()
+    raise ChannelGone("another")
+
+
+@accept_websocket
+def upgrade(request):
+    request.websocket.send(request.headers.get("Upgrade"))
+
+
+@require_websocket
 def fails(request):
     request.websocket.send("so far")
     raise ValueError("boom")
@@ -82,6 +115,10 @@ urlpatterns = [
     path("who/", who),
     path("saves/", saves),
     path("asaves/", asaves),
+    path("pushes/", pushes),
+    path("apushes/", apushes),
+    path("misses-another/", misses_another),
+    path("upgrade/", upgrade),
     path("fails/", fails),
     path("fails-at-once/", fails_at_once),
     path("closed-to-all/", closed_to_all),
@@ -143,6 +180,17 @@ class ViewClientTests(ChannelTestCase):
             assert socket.close_code == 1011
         with pytest.raises(ValueError, match="boom"), ViewClient().open("/fails/") as socket:
             socket.receive()
+
+    def test_that_the_client_has_left_is_no_failure(self):
+        for where in ("/pushes/", "/apushes/"):
+            with self.subTest(where), ViewClient().open(where) as socket:
+                assert socket.receive() == "tick"
+        with ViewClient().open("/misses-another/") as socket, pytest.raises(ChannelGone, match="another"):
+            socket.receive()
+
+    def test_the_handshake_tells_what_caches_go_by(self):
+        with ViewClient().open("/upgrade/") as socket:
+            assert socket.receive() == "websocket"
 
     def test_an_http_response(self):
         with ViewClient().open("/closed-to-all/") as socket:

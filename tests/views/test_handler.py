@@ -17,6 +17,22 @@ from fairway.views.decorators import NoAnswer
 from fairway.views.handler import ViewHandler, first_blocking_middleware
 from fairway.views.requests import WebSocketRequest
 
+OWN = "websocket.send.A!1"
+GONE, FULL = ChannelGone(OWN), ChannelFull(OWN)
+
+ERRORS = {
+    "gone": GONE,
+    "full": FULL,
+    "all of a group gone": ExceptionGroup("", [GONE, ExceptionGroup("", [GONE])]),
+    "a group with one full": ExceptionGroup("", [GONE, FULL]),
+    "value": ValueError("x"),
+    "later": ResponseLater(),
+    "another is gone": ChannelGone("x"),
+    "another is full": ChannelFull("x"),
+    "a group of others": ExceptionGroup("", [GONE, ChannelFull("x")]),
+    "a group with a fault": ExceptionGroup("", [FULL, ExceptionGroup("", [ValueError("x")])]),
+}
+
 seen = []
 
 
@@ -24,9 +40,7 @@ def view(request):
     seen.append(current_request.get())
     raised = request.GET.get("raise")
     if raised:
-        raise {"gone": ChannelGone("x"), "full": ChannelFull("x"), "value": ValueError("x"), "later": ResponseLater()}[
-            raised
-        ]
+        raise ERRORS[raised]
 
 
 async def aview(request):
@@ -57,6 +71,14 @@ def moves(get_response):
     return middleware
 
 
+def handles(get_response):
+    def middleware(request):
+        return get_response(request)
+
+    middleware.process_exception = lambda _request, _exception: HttpResponse("handled")
+    return middleware
+
+
 def breaks(get_response):
     def middleware(request):
         raise SystemError
@@ -73,9 +95,9 @@ def project(settings):
 
 def ask(where, phase=Phase.OPEN):
     path, _, query = where.partition("?")
-    content = {"path": path, "query_string": query.encode(), "reply_channel": "websocket.send.A!1"}
+    content = {"path": path, "query_string": query.encode(), "reply_channel": OWN}
     request = WebSocketRequest(Message(content, "websocket.connect", None))
-    request.websocket = SimpleNamespace(_connection=SimpleNamespace(phase=phase, failure=None))
+    request.websocket = SimpleNamespace(_connection=SimpleNamespace(phase=phase, failure=None, reply_channel=OWN))
     return request
 
 
@@ -97,20 +119,36 @@ async def test_none_is_no_answer_and_the_request_is_current(kind, where):
 
 
 @both
-@pytest.mark.parametrize("error", ["gone", "full"])
-async def test_that_nobody_listens_is_no_error_of_the_view(kind, where, error, caplog):
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [("gone", GONE), ("full", FULL), ("all of a group gone", GONE), ("a group with one full", FULL)],
+)
+async def test_that_nobody_listens_is_no_error_of_the_view(kind, where, error, noted, caplog):
     request = ask(f"{where}?raise={error}")
     assert (await respond(request, kind)).status_code == 200
-    assert isinstance(request.websocket._connection.failure, ChannelGone | ChannelFull)
+    assert request.websocket._connection.failure is noted
     assert caplog.records == []
 
 
 @both
-@pytest.mark.parametrize("error", ["value", "later"])
-async def test_what_a_view_raises_is_noted_and_an_error(kind, where, error):
+@pytest.mark.parametrize(
+    "error",
+    ["value", "later", "another is gone", "another is full", "a group of others", "a group with a fault"],
+)
+async def test_what_a_view_raises_is_noted_and_an_error(kind, where, error, caplog):
     request = ask(f"{where}?raise={error}")
     assert (await respond(request, kind)).status_code == 500
-    assert isinstance(request.websocket._connection.failure, ValueError | ResponseLater)
+    assert request.websocket._connection.failure is ERRORS[error]
+    assert "Internal Server Error: /" in caplog.text
+
+
+@both
+@pytest.mark.parametrize("query", ["", "?raise=gone", "?raise=value"])
+async def test_no_cache_keeps_what_a_socket_was_answered(kind, where, query, settings):
+    settings.MIDDLEWARE = ["tests.views.test_handler.handles"]
+    response = await respond(ask(f"{where}{query}"), kind)
+    assert (response.status_code, response["Vary"]) == (200, "Upgrade")
+    assert "no-store" in response["Cache-Control"]
 
 
 async def test_before_the_handshake_is_decided_nothing_can_be_gone():

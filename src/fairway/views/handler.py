@@ -4,7 +4,7 @@ There are two of it: a blocking one that runs in the thread of the view, and one
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -21,7 +21,7 @@ from fairway.http.current import current_request, observers, was_answered
 from fairway.http.handler import AsgiHandler, Response
 from fairway.http.request import script_name
 from fairway.views.connection import Phase
-from fairway.views.decorators import NoAnswer, accepts
+from fairway.views.decorators import accepts, answer_of
 from fairway.views.requests import WebSocketRequest
 
 logger = logging.getLogger("django.request")
@@ -89,11 +89,13 @@ class ViewHandler(AsgiHandler):
     def process_exception_by_middleware(self, exception: Exception, request: Any) -> Any:
         """Note what the view has raised. That its client went away, or does not read, is no error of the view."""
         connection = request.websocket._connection  # noqa: SLF001  a view has no business with it
-        connection.failure = exception
-        if connection.phase is not Phase.HANDSHAKE and isinstance(exception, ChannelGone | ChannelFull):
-            return HttpResponse()
+        own = _error_about(connection.reply_channel, exception)
+        connection.failure = own or exception
+        if connection.phase is not Phase.HANDSHAKE and own:
+            return answer_of(request, HttpResponse())
         # Not that of AsgiHandler: nobody can answer a handshake later.
-        return super(AsgiHandler, self).process_exception_by_middleware(exception, request)
+        response = super(AsgiHandler, self).process_exception_by_middleware(exception, request)
+        return None if response is None else answer_of(request, response)
 
 
 def first_blocking_middleware() -> str:
@@ -105,18 +107,38 @@ def first_blocking_middleware() -> str:
 
 
 def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Do what the decorators do for a view that has none of them."""
     if iscoroutinefunction(view):
 
         @wraps(view)
-        async def awaiting(*args: Any, **kwargs: Any) -> Any:
-            response = await view(*args, **kwargs)
-            return NoAnswer() if response is None else response
+        async def awaiting(request: Any, *args: Any, **kwargs: Any) -> Any:
+            return answer_of(request, await view(request, *args, **kwargs))
 
         return awaiting
 
     @wraps(view)
-    def calling(*args: Any, **kwargs: Any) -> Any:
-        response = view(*args, **kwargs)
-        return NoAnswer() if response is None else response
+    def calling(request: Any, *args: Any, **kwargs: Any) -> Any:
+        return answer_of(request, view(request, *args, **kwargs))
 
     return calling
+
+
+def _error_about(channel: str, raised: BaseException) -> ChannelGone | ChannelFull | None:
+    """Return that the client of `channel` went away, or does not read, where nothing else was raised.
+
+    The tasks of a `TaskGroup` may raise it several times; that it does not read then comes first.
+    """
+    own = []
+    for error in _leaves(raised):
+        if not isinstance(error, ChannelGone | ChannelFull) or error.channel != channel:
+            return None
+        own.append(error)
+    return next((error for error in own if isinstance(error, ChannelFull)), own[0])
+
+
+def _leaves(raised: BaseException) -> Iterator[BaseException]:
+    if not isinstance(raised, BaseExceptionGroup):
+        yield raised
+        return
+    for one in raised.exceptions:
+        yield from _leaves(one)
