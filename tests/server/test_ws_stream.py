@@ -114,6 +114,59 @@ async def test_a_pinned_connection_goes_to_its_process_with_a_wider_window():
         assert (await view.areceive(1)).envelope.order == 4
 
 
+async def test_a_process_pins_a_connection_that_a_frame_has_accepted():
+    async with serving() as house:
+        view = house.layer.reader(["view.v1!"])
+        peer, connect = await begin(house)
+        house.layer.send(connect.reply, {"text": "from elsewhere"})
+        assert (await peer.head()).status == 101
+        assert await peer.text() == "from elsewhere"
+        peer.say("1")
+        peer.say("2")
+        connect.commit({"accept": True, "receive_channel": "view.v1!c"})
+        assert [(await view.areceive(5)).envelope.order for _ in range(2)] == [1, 2]
+        peer.close()
+        assert (await view.areceive(5)).envelope.order == 3  # the news of its end
+
+
+async def test_a_process_that_pins_a_connection_too_late_hears_of_its_end():
+    async with serving() as house:
+        view = house.layer.reader(["view.v1!"])
+        peer, connect = await begin(house)
+        house.layer.send(connect.reply, {"text": "bye", "close": 4000})
+        assert (await peer.head()).status == 101
+        assert await peer.closed() == 4000
+        connect.commit({"accept": True, "receive_channel": "view.v1!c"})
+        await house.settle()
+        peer.close()
+        assert (await view.areceive(5)).envelope.channel == "view.v1!c"
+
+
+async def test_what_is_in_flight_is_done_before_the_process_that_pins_its_connection_gets_more():
+    async with serving() as house:
+        view = house.layer.reader(["view.v1!"])
+        peer, connect = await house.open()
+        for number in range(1, 4):
+            peer.say(str(number))
+        receive = await house.take("websocket.receive")
+        house.layer.send(connect.reply, {"receive_channel": "view.v1!c"})
+        assert await view.areceive(0.05) is None
+        receive.commit()
+        assert [(await view.areceive(5)).envelope.order for _ in range(2)] == [2, 3]
+
+
+async def test_an_idle_connection_is_pinned_at_once_and_only_once():
+    async with serving() as house:
+        view = house.layer.reader(["view.v1!"])
+        peer, connect = await house.open()
+        house.layer.send(connect.reply, {"receive_channel": "view.v1!c", "text": "pinned"})
+        house.layer.send(connect.reply, {"receive_channel": "view.v2!c", "text": "still"})
+        assert [await peer.text() for _ in range(2)] == ["pinned", "still"]
+        peer.say("1")
+        peer.say("2")
+        assert [(await view.areceive(5)).envelope.order for _ in range(2)] == [1, 2]
+
+
 @pytest.mark.parametrize("busy", [False, True])
 async def test_when_its_process_dies_a_pinned_connection_closes_with_1012(busy, caplog):
     async with serving() as house:

@@ -9,7 +9,7 @@ from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpRespons
 from django.urls import path
 from django.views import View
 
-from fairway import Group
+from fairway import Channel, Group
 from fairway.views import accept_websocket, require_websocket
 
 seen = []
@@ -271,3 +271,14 @@ urlpatterns = [
     path("shout/<word>/", accept_websocket(Shouting.as_view())),
     path("ashout/<word>/", require_websocket(AsyncShouting.as_view())),
 ]
+
+
+@require_websocket
+def accepted_from_elsewhere(request):
+    Channel(request.websocket.reply_channel).send({"text": "from elsewhere"})
+    released.wait(10)
+    for message in request.websocket:
+        request.websocket.send(message)
+
+
+urlpatterns += [path("accepted-from-elsewhere/", accepted_from_elsewhere)]

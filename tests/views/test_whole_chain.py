@@ -157,3 +157,14 @@ def test_a_view_hears_that_its_client_left(at, where):
     assert pages.seen == [(None, True)]
     wait_until(lambda: not at.sockets.running())
     assert at.sockets._pinned.connections() == []
+
+
+def test_a_view_gets_its_messages_though_a_frame_from_elsewhere_has_accepted(at):
+    with at("accepted-from-elsewhere/") as client:
+        assert client.recv(30) == "from elsewhere"
+        client.send("before its first look")
+        pages.released.set()
+        assert client.recv(30) == "before its first look"
+        client.send("after")
+        assert client.recv(30) == "after"
+    wait_until(lambda: not at.sockets.running())

@@ -101,6 +101,8 @@ class WebSocketStream(Reading):
         was_pending = self._phase is PENDING
         if was_pending and not self._decide(reply):
             return
+        if reply.receive_channel and self.receive_channel is None:  # also where a frame has accepted before
+            self._pin(reply.receive_channel)
         if self._phase is OPEN:
             if reply.reject is not None:  # too late to reject: the consumer of the connect failed after an answer
                 self.close(1011 if reply.reject.status >= 500 else 1008)
@@ -133,15 +135,21 @@ class WebSocketStream(Reading):
         limits, now = self._gateway.limits.websocket, self._gateway.deadlines.now
         self._intake = pending.open(limits, self._gate)
         self._pending = None
-        self.receive_channel = reply.receive_channel
         self._phase = OPEN
-        if reply.receive_channel:
-            self.file_will()  # with the state, which says who reads this connection
         self._pulse = Pulse(now)
         self._port.write(answer)
         self._port.log(Step("connected", 101, 0, self.channel))
         self._gateway.deadlines.put(self, self._pulse.patience(limits, now))
         return True
+
+    def _pin(self, channel: str) -> None:
+        """Let one process read this connection from now on. What is in flight stays where it is, and is done first."""
+        self.receive_channel = channel
+        self.file_will()  # with the state, which says who reads this connection
+        gate = self._gate
+        self._holding = self._holding or Holding(gate.sent, set(), 0)  # its release widens the window
+        if gate.done == gate.sent:
+            self._release(self._holding)
 
     def _reject(self, rejection: Rejection, *, was_seen: bool = True) -> None:
         """Refuse the handshake. If no consumer saw its connect, none is told of the end."""
