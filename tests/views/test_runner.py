@@ -13,6 +13,7 @@ from fairway.views.requests import WebSocketRequest
 from fairway.views.runner import FAILED, ViewRun
 from fairway.views.websocket import WebSocket
 from tests.support.waiting import await_until
+from tests.views.quay import SOCKETS
 
 
 class Handler:
@@ -120,7 +121,8 @@ async def test_a_long_response_is_an_error(quay, run, response, caplog):
         (opens(HttpResponse(status=500), ValueError()), 1011),
         (opens(HttpResponse(status=403), ValueError()), 1008),
         (opens(HttpResponse("mended by a middleware"), ValueError()), 1000),
-        (opens(HttpResponse(), ChannelFull("x")), 1013),
+        (opens(HttpResponse(), ChannelFull(f"{SOCKETS}c1")), 1013),
+        (opens(HttpResponse(status=500), ChannelFull("another")), 1011),
         (opens(stopped=True), 1012),
         (opens(closed=True), None),
     ],

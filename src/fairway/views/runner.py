@@ -148,13 +148,14 @@ class ViewRun:
             return self.connection.reject(FAILED)
 
     def _close_code(self, response: Any) -> int:
-        if isinstance(self.connection.failure, ChannelFull):
+        failure = self.connection.failure
+        if isinstance(failure, ChannelFull) and failure.channel == self.connection.reply_channel:
             return 1013
         if response.status_code >= 500:
             return 1011
         if self.connection.is_stopping:
             return 1012
-        return 1008 if self.connection.failure and response.status_code >= 400 else 1000
+        return 1008 if failure and response.status_code >= 400 else 1000
 
     def _leave(self) -> list[Delivery]:
         """Let the socket be; return the messages that the view has not read."""
