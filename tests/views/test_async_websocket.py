@@ -76,6 +76,29 @@ async def test_an_iteration_ends_with_the_socket(quay, websocket):
         await websocket.send("late")
 
 
+async def test_a_message_whose_commit_is_cut_off_is_not_lost(quay, websocket, pinned, monkeypatch):
+    """The line to the hub may be busy just then."""
+    await websocket.accept()
+    say(quay, websocket, 1, text="precious")
+    await await_until(lambda: websocket._connection.count() == 1)
+    real, is_busy = pinned.acommit, asyncio.Event()
+
+    async def late(delivery):
+        await real(delivery)
+        is_busy.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(pinned, "acommit", late)
+    task = asyncio.create_task(websocket.wait())
+    await is_busy.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.setattr(pinned, "acommit", real)
+    assert await websocket.read() == "precious"
+    assert quay.dones() == [0, 1]
+
+
 async def test_a_wait_may_be_cancelled(quay, websocket):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(websocket.wait(), 0.02)
