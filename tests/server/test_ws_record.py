@@ -1,6 +1,7 @@
 """What is left of a WebSocket: its last messages, and the news of its end, told once and never dropped."""
 
 import asyncio
+import struct
 
 import pytest
 
@@ -10,7 +11,7 @@ from fairway.layers.memory import MemoryLayer
 from fairway.limits import DEFAULT_RULES, BrokerLimits, ChannelRule
 from fairway.server.fanout import GONE
 from fairway.server.ws_record import Record
-from tests.server.support import CLOSE, await_until, begin, frame, limits, serving, upgrade
+from tests.server.support import CLOSE, TEXT, await_until, begin, frame, limits, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("quick", "loop_factory")
 
@@ -27,9 +28,8 @@ async def test_the_disconnect_comes_last_and_once(end):
         peer.say("0")
         receive = await house.take()
         texts = [str(number) * 400 for number in range(1, 30)]
-        for text in texts:
-            peer.say(text)
-        peer.close(4001)
+        # In one write, and so in one read: what the server has not read when a line is cut never came.
+        peer.send(b"".join(frame(TEXT, text.encode()) for text in texts) + frame(CLOSE, struct.pack("!H", 4001)))
         if end == "drop":
             await await_until(lambda: house.gateway._streams[connect.reply]._intake._unread)
             house.server._roster.connections.copy().pop().abort()
