@@ -54,6 +54,19 @@ def tend_connections(opened: dict[str, BaseDatabaseWrapper]) -> None:
             connection.close_if_unusable_or_obsolete()
 
 
+def close_broken_connections(opened: dict[str, BaseDatabaseWrapper]) -> None:
+    """Close those of this thread's connections that are broken, and none because of its age.
+
+    It may be in use: whoever uses it has lost it anyhow, and all others would fail with it, too.
+    """
+    for connection in opened.values():
+        if connection.errors_occurred and connection.connection is not None and not connection.in_atomic_block:
+            if connection.is_usable():
+                connection.errors_occurred = False
+            else:
+                connection.close()
+
+
 def _is_sound(connection: BaseDatabaseWrapper) -> bool:
     """Say whether Django would keep a connection as it is: its own looks take ten times as long, for each message."""
     if connection.in_atomic_block or connection.errors_occurred or connection.connection is None:

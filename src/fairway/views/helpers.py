@@ -15,7 +15,7 @@ from itertools import cycle
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
-from fairway.database import close_connections, opened_connections, tend_connections
+from fairway.database import close_broken_connections, close_connections, opened_connections, tend_connections
 
 
 class _Helper:
@@ -79,10 +79,4 @@ def _tend() -> None:
 
 
 def _close_broken() -> None:
-    """Close what is broken, whoever uses it: he has lost it anyhow, and all others would fail with it, too."""
-    for connection in opened_connections().values():
-        if connection.errors_occurred and connection.connection is not None and not connection.in_atomic_block:
-            if connection.is_usable():
-                connection.errors_occurred = False
-            else:
-                connection.close()
+    close_broken_connections(opened_connections())
