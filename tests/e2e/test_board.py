@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, WebSocketRoute, expect
+from playwright.sync_api import Dialog, expect
 
 from tests.e2e.board import BOARD, Site, Window
+from tests.e2e.lines import keep_lines, lose_once
 from tests.support.processes import Program, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform == "win32", reason="system Chromium is a Debian matter")]
@@ -183,22 +184,7 @@ def test_a_server_restarts_in_the_middle_and_what_waited_is_done_once(window, si
 @pytest.mark.parametrize("lost", ["request", "answer"])
 def test_a_card_whose_request_or_answer_is_lost_is_there_once(window, lost) -> None:
     ada, grace = window(), window().open()
-    losing = [lost]
-
-    def line(route: WebSocketRoute) -> None:
-        server = route.connect_to_server()
-
-        def lose_or_pass(message: str | bytes, what: str, send: Callable[[str | bytes], None]) -> None:
-            if what in losing and '"card.add"' in str(message):
-                losing.clear()
-                route.close(code=1012)
-            else:
-                send(message)
-
-        route.on_message(lambda message: lose_or_pass(message, "request", server.send))
-        server.on_message(lambda message: lose_or_pass(message, "answer", route.send))
-
-    ada.page.route_web_socket("**/ws/board/", line)
+    losing = lose_once(ada.page, "**/ws/board/", lost, '"card.add"')
     ada.open()
     ada.add("Ashore", "Post the letters")
     for one in (grace, ada):
@@ -214,14 +200,7 @@ def test_a_card_whose_request_or_answer_is_lost_is_there_once(window, lost) -> N
 @pytest.mark.usefixtures("server")
 def test_who_is_told_to_stay_away_does_and_can_come_back(window) -> None:
     ada, grace = window(), window().open()
-    lines: list[WebSocketRoute] = []
-
-    def line(route: WebSocketRoute) -> None:
-        lines.append(route)
-        server = route.connect_to_server()
-        server.on_message(route.send)
-
-    ada.page.route_web_socket("**/ws/board/", line)
+    lines = keep_lines(ada.page, "**/ws/board/")
     ada.open()
     lines[0].close(code=4000)
     ada.expect_line("Disconnected")

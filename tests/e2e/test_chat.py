@@ -3,12 +3,12 @@
 import signal
 import sys
 import uuid
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
 from tests.e2e.chat import Site
+from tests.e2e.lines import lose_once
 from tests.support.dev_project import edit
 from tests.support.waiting import wait_until
 
@@ -217,22 +217,7 @@ def test_the_page_comes_back_after_the_codes_that_ask_for_it(visitor, codes, sta
 @pytest.mark.parametrize("lost", ["request", "answer"])
 def test_a_message_that_may_be_lost_says_so_and_stands_in_the_room_once(visitor, lost) -> None:
     ada, grace = visitor("Ada"), visitor("Grace").enter("harbour")
-    losing = [lost]
-
-    def line(route: WebSocketRoute) -> None:
-        server = route.connect_to_server()
-
-        def lose_or_pass(message: str | bytes, what: str, send: Callable[[str | bytes], None]) -> None:
-            if what in losing and "unsure" in str(message):
-                losing.clear()
-                route.close(code=1012)
-            else:
-                send(message)
-
-        route.on_message(lambda message: lose_or_pass(message, "request", server.send))
-        server.on_message(lambda message: lose_or_pass(message, "answer", route.send))
-
-    ada.page.route_web_socket("**/ws/chat/**", line)
+    losing = lose_once(ada.page, "**/ws/chat/**", lost, "unsure")
     ada.enter("harbour")
     box = ada.page.get_by_label("Message to")
     box.fill("unsure")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import expect
 
+from tests.e2e.lines import keep_lines
 from tests.e2e.progress import PROGRESS, Site, Window
 from tests.support.processes import Program, free_port
 
@@ -114,14 +115,7 @@ def test_when_the_code_is_killed_the_import_begins_again_and_the_sockets_stay(se
 @pytest.mark.usefixtures("server")
 def test_a_lost_connection_comes_back_and_the_bar_goes_on(window) -> None:
     one = window()
-    lines: list[WebSocketRoute] = []
-
-    def line(route: WebSocketRoute) -> None:
-        lines.append(route)
-        page = route.connect_to_server()
-        page.on_message(route.send)
-
-    one.page.route_web_socket("**/ws/imports/**", line)
+    lines = keep_lines(one.page, "**/ws/imports/**")
     one.press()
     one.expect_under_way()
     lines[0].close(code=1012)
